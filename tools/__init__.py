@@ -1,0 +1,1 @@
+"""Host tools: build, twin, monitor and the `cicada` command line."""

@@ -1,0 +1,24 @@
+"""Where things are in a checkout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cicada.tools.errors import UserError
+
+#: Root of the checkout these packages were installed from (``pip install -e .``).
+ROOT = Path(__file__).resolve().parent.parent
+
+FIRMWARE = ROOT / "firmware"
+BOARDS = ROOT / "boards"
+BUILD = ROOT / "build"
+#: Finished stages by the hash of their inputs (see :mod:`cicada.tools.stages`).
+CACHE = BUILD / "cache"
+
+
+def board_dir(name: str) -> Path:
+    """Folder of board ``name``; an unknown name is an error that lists the known ones."""
+    known = sorted(p.parent.name for p in BOARDS.glob("*/board.py"))
+    if name not in known:
+        raise UserError(f"no board '{name}' in {BOARDS}: choose one of {', '.join(known)}")
+    return BOARDS / name

@@ -1,0 +1,1 @@
+"""Training: corpora -> features -> model -> INT8 -> C array, metrics and pictures."""
