@@ -1,0 +1,146 @@
+"""The node's state machine: BOOT -> LISTEN -> SLEEP, and round again.
+
+It listens until nothing but silence was heard for ``QUIET_MS``, then sleeps deeply for ``SLEEP_MS``
+and wakes by the timer. What it counted survives in RTC memory.
+"""
+
+import gc
+import sys
+import time
+
+import board
+import machine
+import nn
+from micropython import const
+from node import VERSION, log
+from node.memory import Memory
+from node.microphone import Microphone
+from node.model import open_model
+from node.smoother import Smoother
+
+QUIET_MS = const(3000)  # of silence before going to sleep
+SLEEP_MS = const(10000)
+_WATCHDOG_MS = const(8000)
+_HOLD_OFF_MS = const(2000)  # before a restart after a crash, so that the console can be read
+
+_RESETS = {
+    machine.PWRON_RESET: "power on",
+    machine.HARD_RESET: "hard reset",
+    machine.WDT_RESET: "watchdog",
+    machine.DEEPSLEEP_RESET: "deep sleep",
+    machine.SOFT_RESET: "soft reset",
+}
+
+
+class App:
+    """One run of the node, from reset to deep sleep."""
+
+    def __init__(self):
+        self.memory = Memory(machine.RTC())
+        self.manifest = None
+        self.model = None
+
+    def run(self):
+        """Boot, listen, sleep. A crash is reported and answered with a reset; Ctrl-C is not."""
+        try:
+            self.boot()
+            self.listen()
+            self.sleep()
+        except KeyboardInterrupt:
+            log.warn("stopped from the console; machine.reset() starts again")
+            raise
+        except Exception as exception:
+            log.error("stopped by an error, resetting")
+            sys.print_exception(exception)
+            time.sleep_ms(_HOLD_OFF_MS)
+            machine.reset()
+
+    def boot(self):
+        """Say who is there and why, then open the model."""
+        kept = self.memory.load()
+        self.memory.boots += 1
+        cause = machine.reset_cause()
+        log.info("Cicada %s on %s" % (VERSION, board.TITLE))
+        log.info("boot %d, cause: %s" % (self.memory.boots, _RESETS.get(cause, "unknown")))
+        if cause == machine.DEEPSLEEP_RESET:
+            if not kept:
+                log.warn("what was kept for the sleep is gone, counting from zero")
+            by = "timer" if machine.wake_reason() == machine.TIMER_WAKE else "pin"
+            log.info(
+                "woken by %s, slept %d ms in all, %d events so far"
+                % (by, self.memory.slept_ms, self.memory.events)
+            )
+        self.manifest, self.model = open_model(nn.builtin("kws"))
+        m = self.manifest
+        log.info(
+            "model %s %s: %s, %d bytes, arena %d, %s"
+            % (
+                m["name"],
+                m["version"],
+                " ".join(m["labels"]),
+                self.model.size,
+                self.model.arena_size,
+                self.model.engine,
+            )
+        )
+
+    def listen(self):
+        """Detect words until it has been quiet for ``QUIET_MS``."""
+        front = self.manifest["frontend"]
+        decision = self.manifest["decision"]
+        labels = self.manifest["labels"]
+        step_ms = front["step_ms"]
+        hop = decision["hop_frames"]
+        features = nn.AudioFrontEnd(step_ms, front["frames"])
+        smoother = Smoother(
+            len(labels), decision["window"], decision["threshold"], decision["refractory_ms"]
+        )
+        microphone = Microphone(board.MICROPHONE, hop * step_ms)
+        watchdog = machine.WDT(timeout=_WATCHDOG_MS)
+        led = machine.Pin(board.LED, machine.Pin.OUT, value=0)
+        model = self.model
+        # The window must be full of heard audio before the model's word counts.
+        missing = front["frames"]
+        quiet_since = time.ticks_ms()
+        gc.collect()
+        log.info("listening")
+        try:
+            while True:
+                microphone.read()
+                heard = time.ticks_ms()
+                watchdog.feed()
+                missing -= features.feed(microphone.buffer)
+                if missing > 0:
+                    continue
+                missing = 0
+                hit = smoother.update(model.invoke(features.window), heard)
+                if hit is not None:
+                    now = time.ticks_ms()
+                    led.value(1)
+                    self._detected(labels[hit[0]], hit[1], time.ticks_diff(now, heard))
+                    quiet_since = now
+                elif not smoother.quiet():
+                    led.value(0)
+                    quiet_since = heard
+                elif time.ticks_diff(heard, quiet_since) >= QUIET_MS:
+                    return
+        finally:
+            led.value(0)
+            microphone.close()
+
+    def sleep(self):
+        """Sleep deeply; the next thing to happen is a boot."""
+        self.memory.sleeps += 1
+        self.memory.slept_ms += SLEEP_MS
+        self.memory.save()
+        log.info("quiet for %d ms, deep sleep for %d ms" % (QUIET_MS, SLEEP_MS))
+        machine.deepsleep(SLEEP_MS)
+
+    def _detected(self, word, score, latency):
+        self.memory.events += 1
+        log.info('heard "%s"  score %.2f  latency %d ms' % (word, score / 255, latency))
+        log.event(
+            "keyword",
+            self.memory.events,
+            {"word": word, "score": round(score / 255, 3), "latency_ms": latency},
+        )

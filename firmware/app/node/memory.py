@@ -1,0 +1,55 @@
+"""What survives deep sleep: a small versioned, checksummed record in RTC memory.
+
+RTC memory holds whatever was left there after a cold start, so a record counts only if its magic,
+version and CRC agree; otherwise everything starts from zero.
+"""
+
+import binascii
+import struct
+
+_FORMAT = "<4sHHIIII"  # magic, version, size, boots, sleeps, events, slept_ms
+_MAGIC = b"CRTC"
+_VERSION = 1
+_SIZE = struct.calcsize(_FORMAT)
+
+
+class Memory:
+    """Counters kept through deep sleep; ``load`` once after boot, ``save`` before sleeping.
+
+    Args:
+        rtc: ``machine.RTC()``; only its ``memory`` method is used.
+    """
+
+    def __init__(self, rtc):
+        self._rtc = rtc
+        self.boots = 0
+        self.sleeps = 0
+        self.events = 0
+        self.slept_ms = 0
+
+    def load(self):
+        """Read the record; returns False (and zeros) when there is none to trust."""
+        raw = self._rtc.memory()
+        if len(raw) < _SIZE + 4:
+            return False
+        magic, version, size, boots, sleeps, events, slept = struct.unpack_from(_FORMAT, raw)
+        if magic != _MAGIC or version != _VERSION or size != _SIZE:
+            return False
+        if struct.unpack_from("<I", raw, _SIZE)[0] != binascii.crc32(raw[:_SIZE]):
+            return False
+        self.boots, self.sleeps, self.events, self.slept_ms = boots, sleeps, events, slept
+        return True
+
+    def save(self):
+        """Write the record with its CRC."""
+        raw = struct.pack(
+            _FORMAT,
+            _MAGIC,
+            _VERSION,
+            _SIZE,
+            self.boots,
+            self.sleeps,
+            self.events,
+            self.slept_ms & 0xFFFFFFFF,
+        )
+        self._rtc.memory(raw + struct.pack("<I", binascii.crc32(raw)))
