@@ -1,0 +1,239 @@
+"""The device's C engine on this machine: compiled once, called through ctypes.
+
+Training, the twin and the tests get their features here, from the very sources the device links
+(``firmware/engine``); there is no second implementation. What the features are is in docs/frontend.md.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cicada.tools.errors import UserError
+from cicada.tools.paths import FIRMWARE
+from cicada.tools.stages import hash_files, stage
+
+#: Folder of the C sources.
+ENGINE = FIRMWARE / "engine"
+#: Samples a second the front end expects.
+RATE = 16000
+#: Samples a frame looks at (30 ms).
+WINDOW = 480
+#: Features a frame.
+CHANNELS = 40
+
+FLAGS = ("-std=c99", "-O2", "-Wall", "-Wextra", "-Werror", "-Wconversion", "-fPIC")
+SANITIZE = ("-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer")
+
+
+def compiler() -> list[str]:
+    """The C compiler as the start of a command line: ``$CC``, or else the first of cc, gcc and clang.
+
+    Raises:
+        UserError: there is none.
+    """
+    chosen = shlex.split(os.environ.get("CC", ""))
+    candidates = [chosen] if chosen else [["cc"], ["gcc"], ["clang"]]
+    for command in candidates:
+        if shutil.which(command[0]):
+            return command
+    missing = f"$CC names '{chosen[0]}', which is not there" if chosen else "no C compiler found"
+    hint = "xcode-select --install" if sys.platform == "darwin" else "apt install gcc"
+    raise UserError(f"building the engine: {missing}; install gcc or clang (for instance: {hint})")
+
+
+def run_compiler(arguments: Sequence[str | Path]) -> None:
+    """Run the C compiler.
+
+    Raises:
+        UserError: it failed; the message carries its first line.
+    """
+    command = [*compiler(), *map(str, arguments)]
+    result = subprocess.run(command, capture_output=True, text=True, errors="replace")
+    if result.returncode != 0:
+        lines = (result.stderr or result.stdout).strip().splitlines()
+        errors = [line for line in lines if "error" in line] or lines or ["it gave no message"]
+        raise UserError(f"building the engine with '{command[0]}' failed: {errors[0].strip()}")
+
+
+def sources() -> list[Path]:
+    """The engine's C files."""
+    return sorted(ENGINE.rglob("*.c"))
+
+
+def build(sanitize: bool = False) -> Path:
+    """Compile the engine to a shared library, unless that is done already, and return its path.
+
+    Args:
+        sanitize: with AddressSanitizer and UndefinedBehaviorSanitizer, which end the process at the
+            first fault. Such a library is for linking into a sanitised program.
+
+    Raises:
+        UserError: no compiler, or it failed.
+    """
+    flags = [*FLAGS, *(SANITIZE if sanitize else ())]
+    name = "libcicada_engine" + (".dylib" if sys.platform == "darwin" else ".so")
+    version = subprocess.run([*compiler(), "--version"], capture_output=True, text=True, errors="replace")
+    inputs = {
+        "sources": hash_files([*sources(), *ENGINE.rglob("*.h")]),
+        "command": [*compiler(), *flags],
+        "compiler": version.stdout,
+    }
+
+    def make(folder: Path) -> None:
+        run_compiler([*flags, "-shared", "-o", folder / name, *sources()])
+
+    return stage("engine-sanitized" if sanitize else "engine", inputs, make) / name
+
+
+def load(path: Path) -> ctypes.CDLL:
+    """Open a library made by :func:`build` and declare its functions."""
+    library = ctypes.CDLL(str(path))
+    pointer, size = ctypes.c_void_p, ctypes.c_size_t
+    for name, result, arguments in (
+        ("fe_sizeof", size, []),
+        ("fe_init", ctypes.c_bool, [pointer, ctypes.c_uint]),
+        ("fe_reset", None, [pointer]),
+        ("fe_frames", size, [pointer, size]),
+        ("fe_quantise", None, [pointer, pointer, size]),
+        ("fe_push", size, [pointer, pointer, size, pointer, size]),
+        ("fe_batch", size, [pointer, pointer, size, pointer, pointer, size]),
+    ):
+        function = getattr(library, name)
+        function.restype, function.argtypes = result, arguments
+    return library
+
+
+@functools.cache
+def _library() -> ctypes.CDLL:
+    return load(build())
+
+
+class FrontEnd:
+    """One stream of sound through the log-mel front end; any number may run side by side.
+
+    The GIL is released while C code runs. One instance serves one thread at a time.
+    """
+
+    def __init__(self, step_ms: int = 20) -> None:
+        """Start a stream that gives a frame every ``step_ms`` milliseconds (10 or 20).
+
+        Raises:
+            UserError: any other step.
+        """
+        self._lib = _library()
+        # Of 64-bit words, so that it is aligned for the C structure.
+        self._state = np.zeros((state_size() + 7) // 8, np.uint64)
+        # Checked here, because ctypes would take a large or negative number modulo 2^32.
+        if step_ms not in (10, 20) or not self._lib.fe_init(self._state.ctypes.data, int(step_ms)):
+            raise UserError(f"the front end cannot step by {step_ms} ms: choose 10 or 20")
+
+    def reset(self) -> None:
+        """Forget all sound heard so far."""
+        self._lib.fe_reset(self._state.ctypes.data)
+
+    def feed(self, pcm: NDArray[np.int16]) -> NDArray[np.uint16]:
+        """Take samples and return the frames they complete.
+
+        Args:
+            pcm: ``int16[n]`` at :data:`RATE`; any n, also 0.
+
+        Returns:
+            ``uint16[frames, 40]``: 64 times the natural logarithm of the normalised band amplitudes.
+
+        Raises:
+            TypeError: ``pcm`` is no int16 array.
+            ValueError: it has not one dimension.
+        """
+        pcm = _samples(pcm)
+        count = self._lib.fe_frames(self._state.ctypes.data, pcm.size)
+        frames = np.empty((count, CHANNELS), np.uint16)
+        self._lib.fe_batch(
+            self._state.ctypes.data, pcm.ctypes.data, pcm.size, frames.ctypes.data, None, count
+        )
+        return frames
+
+    def push(self, pcm: NDArray[np.int16], window: NDArray[np.int8]) -> int:
+        """Take samples and roll each completed frame, quantised, into ``window``.
+
+        Args:
+            pcm: ``int16[n]`` at :data:`RATE`.
+            window: ``int8[frames, 40]``, C-contiguous and writable; the newest frame is the last row.
+
+        Returns:
+            Number of new frames (may exceed ``frames``).
+
+        Raises:
+            TypeError: wrong dtype.
+            ValueError: wrong shape, or a window that cannot be written in place.
+        """
+        pcm = _samples(pcm)
+        if not isinstance(window, np.ndarray) or window.dtype != np.int8:
+            raise TypeError(f"window must be an int8 array, not {_kind(window)}")
+        if window.ndim != 2 or window.shape[1] != CHANNELS:
+            raise ValueError(f"window must have the shape [frames, {CHANNELS}], not {list(window.shape)}")
+        if not (window.flags.c_contiguous and window.flags.writeable):
+            raise ValueError("window must be C-contiguous and writable")
+        return self._lib.fe_push(
+            self._state.ctypes.data, pcm.ctypes.data, pcm.size, window.ctypes.data, len(window)
+        )
+
+
+def state_size() -> int:
+    """Bytes of RAM one stream takes (``sizeof(fe_state)`` on this machine)."""
+    return _library().fe_sizeof()
+
+
+def quantise(features: NDArray[np.uint16]) -> NDArray[np.int8]:
+    """Turn features into a model's int8 input: ``clamp(round(v * 5 / 13) - 128)``, any shape.
+
+    Source of the scale: TFLM's micro_speech example (256 / (25.6 * 26)).
+
+    Raises:
+        TypeError: ``features`` is no uint16 array.
+    """
+    if not isinstance(features, np.ndarray) or features.dtype != np.uint16:
+        raise TypeError(f"features must be a uint16 array, not {_kind(features)}")
+    features = np.ascontiguousarray(features)
+    out = np.empty(features.shape, np.int8)
+    _library().fe_quantise(features.ctypes.data, out.ctypes.data, out.size)
+    return out
+
+
+def features(pcm: NDArray[np.int16], step_ms: int = 20) -> NDArray[np.int8]:
+    """Quantised features of a whole recording, from a fresh state.
+
+    Args:
+        pcm: ``int16[n]`` at :data:`RATE`.
+        step_ms: milliseconds from frame to frame, 10 or 20.
+
+    Returns:
+        ``int8[frames, 40]`` with ``frames = 1 + (n - 480) // (16 * step_ms)``, none below 480 samples.
+
+    Raises:
+        TypeError, ValueError, UserError: as :class:`FrontEnd` and :meth:`FrontEnd.feed`.
+    """
+    return quantise(FrontEnd(step_ms).feed(pcm))
+
+
+def _samples(pcm: object) -> NDArray[np.int16]:
+    """``pcm`` checked and contiguous."""
+    if not isinstance(pcm, np.ndarray) or pcm.dtype != np.int16:
+        raise TypeError(f"samples must be an int16 array, not {_kind(pcm)}")
+    if pcm.ndim != 1:
+        raise ValueError(f"samples must have one dimension (mono), not the shape {list(pcm.shape)}")
+    return np.ascontiguousarray(pcm)
+
+
+def _kind(value: object) -> str:
+    return f"an array of {value.dtype}" if isinstance(value, np.ndarray) else type(value).__name__
