@@ -7,21 +7,17 @@ from pathlib import Path
 
 from cicada.training.corpora import speech_commands
 from cicada.training.corpora.base import SPLITS, Clip, Corpus, check_words
-from rich.progress import Progress
 
 __all__ = ["SPLITS", "Clip", "Corpus", "open_corpus"]
 
 
-def open_corpus(
-    data: Path | str | None, words: Sequence[str], *, seed: int = 1, progress: Progress | None = None
-) -> Corpus:
+def open_corpus(data: Path | str | None, words: Sequence[str], *, seed: int = 1) -> Corpus:
     """Open the recordings to train on.
 
     Args:
         data: folder in the Speech Commands layout; None synthesises a corpus (cached).
         words: wanted words; every other word found becomes material for ``_unknown_``.
         seed: seed of whatever is generated (synthesised speech, generated backgrounds).
-        progress: a running rich progress display to show long work in; None draws one when needed.
 
     Raises:
         UserError: bad words, a folder that is missing, empty, of another layout or leaks a speaker
@@ -33,4 +29,4 @@ def open_corpus(
     # Only this branch needs the speech synthesisers.
     from cicada.training.corpora import synth
 
-    return synth.corpus(wanted, seed=seed, progress=progress)
+    return synth.corpus(wanted, seed=seed)

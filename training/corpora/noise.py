@@ -6,6 +6,7 @@ import zlib
 
 import numpy as np
 from cicada.tools.audio import RATE
+from cicada.training.augment import to_pcm
 
 #: Seconds of each kind of noise in each split.
 SECONDS = {"train": 30, "validation": 10, "test": 10}
@@ -63,11 +64,6 @@ def backgrounds(split: str, seed: int, seconds: int | None = None) -> dict[str, 
         "fan": fan(count, rng),
     }
     return {name: to_pcm(noise * rng.uniform(700, 1500)) for name, noise in made.items()}
-
-
-def to_pcm(samples: np.ndarray) -> np.ndarray:
-    """Round float samples in int16 units to ``int16``, saturating."""
-    return np.clip(np.rint(samples), -32768, 32767).astype(np.int16)
 
 
 def _unit(samples: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ import csv
 import hashlib
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -223,10 +223,24 @@ def cut_background(pcm: np.ndarray) -> dict[str, np.ndarray]:
     parts: dict[str, np.ndarray] = {}
     start = 0
     for split in SPLITS:
-        length = int(usable * BACKGROUND_SHARES[split])
+        length = round(usable * BACKGROUND_SHARES[split])
         parts[split] = pcm[start : start + length]
         start += length + gap
     return parts
+
+
+def join_background(parts: Mapping[str, np.ndarray]) -> np.ndarray:
+    """One recording that :func:`cut_background` cuts into just these ``parts``, silent in between.
+
+    Args:
+        parts: for each split ``int16[n]``; their lengths must be in the proportion of the shares.
+    """
+    total = sum(map(len, parts.values()))
+    if any(len(parts[split]) != round(total * BACKGROUND_SHARES[split]) for split in SPLITS):
+        raise ValueError(f"background parts must be in the proportion {BACKGROUND_SHARES}")
+    gap = np.zeros(round(BACKGROUND_GAP_S * audio.RATE), np.int16)
+    pieces = [piece for split in SPLITS for piece in (parts[split], gap)]
+    return np.concatenate(pieces[:-1])
 
 
 def _state(folder: Path, clips: Sequence[Clip], noises: Sequence[Path], seed: int) -> list[object]:
