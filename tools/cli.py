@@ -1,0 +1,149 @@
+"""The command line: ``cicada COMMAND``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from cicada.tools.errors import UserError, from_os_error
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; every foreseeable fault is one line on standard error and a non-zero code."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        return options.run(options) or 0
+    except UserError as error:
+        return _fail(str(error), error.code)
+    except KeyboardInterrupt:
+        return _fail("stopped; the same command goes on where it was", 130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 141
+    except OSError as error:
+        return _fail(str(from_os_error(error, f"running 'cicada {options.command}'")), 2)
+
+
+def _fail(text: str, code: int) -> int:
+    sys.stderr.write(f"cicada: {text}\n")
+    return code
+
+
+def _terminate(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="cicada", description="TinyML firmware that listens: train, run, watch."
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    demo = commands.add_parser("demo", help="train a model and hear it work on the twin")
+    _training(demo)
+    demo.set_defaults(run=_demo)
+
+    train = commands.add_parser("train", help="recordings -> INT8 model, C array, metrics, pictures")
+    _training(train)
+    train.set_defaults(run=_train)
+
+    twin = commands.add_parser("twin", help="start, stop or run a board made of software")
+    twin.add_argument("action", choices=["start", "stop", "status", "run"])
+    twin.add_argument("--seconds", type=float, help="run: virtual seconds, default for ever")
+    twin.add_argument("--speed", type=float, default=1.0, help="run: times real time, 0 for no limit")
+    _training(twin)
+    twin.set_defaults(run=_twin)
+
+    monitor = commands.add_parser("monitor", help="serial console of a board or of the twin")
+    monitor.add_argument("--board", default="esp32", help="'twin' finds the twin's port by itself")
+    monitor.add_argument("--port", help="serial port, e.g. /dev/ttyUSB0")
+    monitor.add_argument("--baud", type=int, default=115200)
+    monitor.add_argument("--seconds", type=float, help="stop after this long")
+    monitor.set_defaults(run=_monitor)
+
+    data = commands.add_parser("data", help="get or make recordings")
+    actions = data.add_subparsers(dest="action", required=True, metavar="ACTION")
+    fetch = actions.add_parser("fetch", help="download a public data set")
+    fetch.add_argument("name", choices=["speech-commands"])
+    fetch.add_argument("--to", type=Path, help="folder (default: build/data/<name>)")
+    fetch.set_defaults(run=_fetch)
+
+    engine = commands.add_parser("engine", help="build the engine's shared library for this machine")
+    engine.set_defaults(run=_engine)
+    return parser
+
+
+def _training(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data", type=Path, help="recordings, Speech Commands layout (default: synthesised)")
+    parser.add_argument("--words", type=_words, default=["yes", "no"], help="vocabulary, e.g. yes,no")
+    parser.add_argument("--seed", type=int, default=1)
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from cicada.tools.demo import demo
+
+    return demo(options.data, options.words, options.seed)
+
+
+def _train(options: argparse.Namespace) -> int:
+    from cicada.tools.demo import train
+
+    train(options.data, options.words, options.seed)
+    return 0
+
+
+def _twin(options: argparse.Namespace) -> int:
+    from cicada.tools.twin import service
+
+    if options.action == "stop":
+        return service.stop()
+    if options.action == "status":
+        return service.status()
+    if options.action == "start":
+        return service.start(options.data, options.words, options.seed)
+    return service.run(options.data, options.words, options.seed, options.seconds, options.speed)
+
+
+def _monitor(options: argparse.Namespace) -> int:
+    from cicada.tools.monitor import monitor
+    from cicada.tools.twin.twin import default_port
+
+    port = options.port
+    if not port and options.board == "twin":
+        if not default_port().exists():
+            raise UserError("no twin is running: start one with 'make twin'")
+        port = str(default_port())
+    if not port:
+        raise UserError("which port? name it, e.g. make monitor PORT=/dev/ttyUSB0, or use BOARD=twin")
+    return monitor(port, options.baud, options.seconds)
+
+
+def _fetch(options: argparse.Namespace) -> int:
+    from cicada.tools.paths import BUILD
+    from cicada.training.corpora.fetch import fetch_speech_commands
+
+    target = options.to or BUILD / "data" / "speech_commands"
+    fetch_speech_commands(target)
+    print(f"ready in {target}: train on it with  make demo DATA={target}")
+    return 0
+
+
+def _engine(options: argparse.Namespace) -> int:
+    from cicada.tools import engine
+
+    print(engine.build())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

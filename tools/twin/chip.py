@@ -12,7 +12,7 @@ from types import ModuleType
 import numpy as np
 
 from cicada.tools.board import load_module
-from cicada.tools.engine import FrontEnd
+from cicada.tools.engine import CHANNELS, FrontEnd
 from cicada.tools.paths import BOARDS
 from cicada.tools.tflm import Interpreter
 from cicada.tools.twin.power import BUSY, IDLE, PowerMeter
@@ -236,7 +236,7 @@ class Chip:
         if not 1 <= frames <= 255:
             raise ValueError("frames must be 1 to 255")
         front = FrontEnd(step_ms)
-        self._fronts.append((front, np.full((frames, FrontEnd.CHANNELS), -128, np.int8)))
+        self._fronts.append((front, np.full((frames, CHANNELS), -128, np.int8)))
         return len(self._fronts) - 1, b""
 
     def _front_feed(self, argument: int, payload: bytes) -> tuple[int, bytes]:

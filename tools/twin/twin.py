@@ -29,6 +29,7 @@ from cicada.tools.twin.chip import (
     ops,
 )
 from cicada.tools.twin.console import Console
+from cicada.tools.twin.events import Events
 from cicada.tools.twin.image import payload_of
 from cicada.tools.twin.power import DEEP_SLEEP
 from cicada.tools.twin.sound import Sound
@@ -55,6 +56,12 @@ class Twin:
         port: where its serial port appears; None for none.
         on_text: called with every piece of console text.
         speed: virtual seconds a second of wall time; None for as fast as it goes.
+
+    Attributes:
+        chip: the chip: clock, power meter, microphone, scores.
+        text: everything its console said.
+        events: ``(virtual seconds since power-on, event)`` of every ``EVENT`` line.
+        wakes: boots after deep sleep.
     """
 
     def __init__(
@@ -74,12 +81,20 @@ class Twin:
         self.flash = flash
         self.board = board
         self.chip = Chip(board, sound, self._pace)
+        self.events: list[tuple[float, dict]] = []
+        self.wakes = 0
+        self._log = Events()
         self._on_text = on_text
         self._speed = speed
         self._port = port
         self._console: Console | None = None
         self._started = 0.0
         self._until_us: float = float("inf")
+
+    @property
+    def text(self) -> str:
+        """Everything the console said so far."""
+        return self._log.text
 
     def run(self, seconds: float = float("inf")) -> None:
         """Power on and run for ``seconds`` of virtual time; whatever happens, nothing is left behind."""
@@ -99,6 +114,7 @@ class Twin:
                         restart.sleep_us = int(min(self._until_us, 2**62)) - self.chip.meter.now
                     self._sleep(restart.sleep_us)
                     wake = TIMER_WAKE
+                    self.wakes += 1
         except _TimeOver:
             return
         finally:
@@ -190,7 +206,9 @@ class Twin:
         data = data.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
         if self._console:
             self._console.write(data)
-        self._on_text(data.decode("utf-8", "replace").replace("\r\n", "\n"))
+        plain = data.decode("utf-8", "replace").replace("\r\n", "\n")
+        self.events += [(self.chip.meter.now / 1e6, event) for event in self._log.feed(plain)]
+        self._on_text(plain)
 
 
 class _TimeOver(Exception):

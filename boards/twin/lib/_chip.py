@@ -36,7 +36,12 @@ def call(op, argument=0, payload=b"", into=None):
         _socket.write(payload)
     if _socket.readinto(_reply) != len(_reply):
         raise SystemExit
-    status, value, length, now_us = struct.unpack(_ops.REPLY, _reply)
+    # By hand, as struct.unpack would allocate a tuple at every call; the layout is _ops.REPLY.
+    r = _reply
+    status = r[0]
+    value = r[2] | r[3] << 8
+    length = r[4] | r[5] << 8 | r[6] << 16 | r[7] << 24
+    now_us = r[8] | r[9] << 8 | r[10] << 16 | r[11] << 24 | r[12] << 32 | r[13] << 40 | r[14] << 48
     if status == _ops.OS_ERROR:
         raise OSError(value)
     if status == _ops.VALUE_ERROR:

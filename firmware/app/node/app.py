@@ -18,9 +18,11 @@ from node.microphone import Microphone
 from node.model import open_model
 from node.smoother import Smoother
 
-QUIET_MS = const(3000)  # of silence before going to sleep
+QUIET_MS = const(5000)  # of silence before going to sleep
 SLEEP_MS = const(10000)
 _WATCHDOG_MS = const(8000)
+# After a reset the front end's noise estimate starts from nothing and everything sounds loud.
+_SETTLE_FRAMES = const(25)
 _HOLD_OFF_MS = const(2000)  # before a restart after a crash, so that the console can be read
 
 _RESETS = {
@@ -100,7 +102,7 @@ class App:
         led = machine.Pin(board.LED, machine.Pin.OUT, value=0)
         model = self.model
         # The window must be full of heard audio before the model's word counts.
-        missing = front["frames"]
+        missing = front["frames"] + _SETTLE_FRAMES
         quiet_since = time.ticks_ms()
         gc.collect()
         log.info("listening")
@@ -111,6 +113,7 @@ class App:
                 watchdog.feed()
                 missing -= features.feed(microphone.buffer)
                 if missing > 0:
+                    quiet_since = heard
                     continue
                 missing = 0
                 hit = smoother.update(model.invoke(features.window), heard)

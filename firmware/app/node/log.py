@@ -6,6 +6,7 @@ event is one line, ``EVENT`` and a JSON object, for programs that listen at the 
 
 import json
 import time
+from collections import OrderedDict
 
 
 def info(text):
@@ -31,6 +32,7 @@ def event(kind, number, fields):
         number: running number of the event on this device; survives deep sleep.
         fields: dict of JSON values that belong to it.
     """
-    record = {"schema": 1, "event": kind, "n": number, "ms": time.ticks_ms()}
-    record.update(fields)
+    record = OrderedDict((("schema", 1), ("event", kind), ("n", number), ("ms", time.ticks_ms())))
+    for name in sorted(fields):
+        record[name] = fields[name]
     print("EVENT " + json.dumps(record))

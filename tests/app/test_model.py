@@ -1,0 +1,67 @@
+"""The device's reading of a model container, under MicroPython: nothing unchecked is believed."""
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.twins import manifest, micropython
+from cicada.training import container
+
+PAYLOAD = bytes(range(256)) * 3
+BLOB = container.pack(manifest(PAYLOAD), PAYLOAD)
+NN_STUB = "import sys\nclass nn: pass\nsys.modules['nn'] = nn\n"
+SPLIT = NN_STUB + (
+    "from node.model import split\n"
+    "import sys\n"
+    "for i in range({n}):\n"
+    "    try:\n"
+    "        m, d = split(open('{folder}/%d' % i, 'rb').read())\n"
+    "        print('ok', m['name'], len(d), sum(d))\n"
+    "    except ValueError as e:\n"
+    "        print('refused', e)\n"
+)
+
+
+def split_all(blobs, folder):
+    """What the device says of each blob, one line each."""
+    for i, blob in enumerate(blobs):
+        (folder / str(i)).write_bytes(blob)
+    return micropython(SPLIT.format(n=len(blobs), folder=folder)).splitlines()
+
+
+def test_opens_what_training_packs(tmp_path):
+    assert split_all([BLOB], tmp_path) == [f"ok loud {len(PAYLOAD)} {sum(PAYLOAD)}"]
+
+
+def test_refuses_every_truncation_and_every_flipped_byte(tmp_path):
+    flipped = [bytes([*BLOB[:i], BLOB[i] ^ 0x41, *BLOB[i + 1 :]]) for i in range(0, len(BLOB), 7)]
+    header = [bytes([*BLOB[:i], BLOB[i] ^ 1, *BLOB[i + 1 :]]) for i in range(64)]
+    cut = [BLOB[:n] for n in range(0, len(BLOB), 97)] + [BLOB + b"\0"]
+    lines = split_all(flipped + header + cut, tmp_path)
+    assert len(lines) == len(flipped) + len(header) + len(cut)
+    assert all(line.startswith("refused model: ") for line in lines), set(lines)
+
+
+@given(blobs=st.lists(st.binary(max_size=200), min_size=1, max_size=20))
+@settings(max_examples=10, deadline=None)
+def test_refuses_noise(blobs, tmp_path_factory):
+    lines = split_all(blobs, tmp_path_factory.mktemp("noise"))
+    assert len(lines) == len(blobs)
+    assert all(line.startswith("refused") for line in lines)
+
+
+@pytest.mark.parametrize("change", [{"schema": 2}, {"type": "vibration"}])
+def test_refuses_manifests_of_another_kind(change, tmp_path):
+    """A container that is whole but speaks of something else; packed by hand, as training refuses to."""
+    import hashlib
+    import struct
+
+    text = json.dumps(manifest(PAYLOAD) | change).encode()
+    model_at = (64 + len(text) + 15) // 16 * 16
+    body = text + b"\0" * (model_at - 64 - len(text)) + PAYLOAD
+    head = struct.pack("<4sHHIIIIII", b"CMOD", 1, 64, 64 + len(body), 64, len(text), model_at, len(PAYLOAD), 0)
+    blob = head + hashlib.sha256(head + body).digest() + body
+    assert split_all([blob], tmp_path) == [
+        "refused model: manifest schema or type is not one this firmware knows"
+    ]

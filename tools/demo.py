@@ -1,0 +1,103 @@
+"""``make demo``: from recordings to a word heard inside the node, on one screen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from cicada.tools.board import load_board
+from cicada.tools.paths import BUILD, ROOT
+from cicada.tools.stages import hash_files, publish, stage
+from cicada.tools.twin.image import flash_image
+from cicada.tools.twin.playlist import scene
+from cicada.tools.twin.power import battery_hours
+from cicada.tools.twin.review import review
+from cicada.tools.twin.twin import Twin, default_port
+from cicada.training.corpora import Corpus, open_corpus
+from cicada.training.pipeline import Result
+from cicada.training.pipeline import train as run_training
+
+VERSION = "0.1.0"
+_OUT = BUILD / "kws"
+
+
+def train(data: Path | None, words: list[str], seed: int) -> Result:
+    """Train (or find in the cache) the keyword model; prints where the artefacts are."""
+    result = run_training(data, words, _OUT, seed=seed)
+    Console().print(f"model and C array in [bold]{_short(_OUT)}[/]", highlight=False)
+    return result
+
+
+def flash(board: str) -> Path:
+    """Flash image of ``board`` with the trained model, in ``build/<board>/flash.bin``."""
+    model = (_OUT / "kws.cmod").read_bytes()
+    sources = [ROOT / "firmware" / "app", ROOT / "boards" / board, ROOT / "tools" / "twin" / "image.py"]
+    inputs = {"sources": hash_files(sources), "model": hash_files([_OUT / "kws.cmod"]), "version": VERSION}
+
+    def make(folder: Path) -> None:
+        (folder / "flash.bin").write_bytes(flash_image(board, {"kws": model}, VERSION))
+
+    target = BUILD / board / "flash.bin"
+    publish(stage("flash", inputs, make) / "flash.bin", target)
+    return target
+
+
+def demo(data: Path | None, words: list[str], seed: int) -> int:
+    """Train, build, boot the twin, play it recordings, and say how it went.
+
+    Returns:
+        0 if the node heard at least one word and slept and woke; 1 otherwise.
+    """
+    console = Console(highlight=False)
+    result = train(data, words, seed)
+    corpus = open_corpus(data, words, seed=seed)
+    board = load_board("twin")
+    image = flash("twin")
+    sound = scene(corpus, seed)
+    console.rule(f"{board.TITLE}: {_short(image)}, hearing speakers it was never trained on")
+
+    def show(text: str) -> None:
+        console.out(text, end="", highlight=False)
+
+    twin = Twin(image.read_bytes(), board, sound, port=default_port(), on_text=show)
+    twin.run(sound.seconds)
+    console.rule()
+    return _report(console, result, corpus, twin)
+
+
+def _report(console: Console, result: Result, corpus: Corpus, twin: Twin) -> int:
+    board, meter = twin.board, twin.chip.meter
+    seen = review(twin, corpus.words)
+    picture = seen.draw(_OUT / "timeline.png", result.labels)
+    listening = meter.average_ma(awake_only=True)
+    table = Table(show_header=False, title="Cicada demo", min_width=60)
+    table.add_row("data", corpus.source)
+    for label, accuracy in result.accuracy_by_word.items():
+        table.add_row(f"accuracy {label}", f"{accuracy:.1%}")
+    table.add_row("accuracy overall", f"{result.accuracy:.1%} (INT8, TFLM, speakers never trained on)")
+    table.add_row("model", f"{result.model_bytes:,} bytes, {result.macs:,} MACs")
+    table.add_row("arena", f"{result.arena_bytes:,} bytes (64-bit host)")
+    table.add_row("inference", f"{twin.chip.inference_us / 1000:.0f} ms on an ESP32 at 240 MHz (estimate from MACs)")
+    table.add_row("on the twin", seen.summary())
+    table.add_row("average current", f"{meter.average_ma():.1f} mA in the demo, {listening:.1f} mA while listening")
+    for title, current in (("as in the demo", meter.average_ma()), ("always listening", listening)):
+        hours = battery_hours(board.BATTERY, current)
+        table.add_row(f"battery {title}", f"{hours / 24:.1f} days on a {board.BATTERY['title']}")
+    for path in [*result.pictures, picture]:
+        table.add_row("picture", _short(path))
+    table.add_row("C array", _short(_OUT / "kws_model.c"))
+    console.print(table)
+    if not seen.heard or not seen.woke:
+        console.print("the twin " + ("did not sleep and wake" if seen.heard else "heard nothing"))
+        return 1
+    return 0
+
+
+def _short(path: Path) -> str:
+    """Path as one would type it."""
+    try:
+        return str(Path(path).relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
