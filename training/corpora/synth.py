@@ -7,12 +7,12 @@ voice is on one side of the split. What a model learns from it, and what not, is
 from __future__ import annotations
 
 import csv
-import functools
 import importlib.metadata
 import io
 import multiprocessing
 import os
 import re
+import shutil
 import signal
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -35,6 +35,8 @@ _SECOND = audio.RATE
 #: Longest word that fits into a clip with a little air around it, in samples.
 _LONGEST = int(0.94 * _SECOND)
 _BABBLE_SPEAKERS = 6
+# Work files that the finished folder does not keep.
+_SCRATCH = ".scratch"
 # The voice of the neural synthesiser, as a speaker beside espeak-ng's variants.
 _NEURAL = f"hibari-{voices.HIBARI_VOICE}"
 
@@ -115,9 +117,11 @@ def make(folder: Path, words: Sequence[str], seed: int, plan: Plan) -> None:
         initializer=signal.signal,
         initargs=(signal.SIGINT, signal.SIG_IGN),
     )
+    scratch = folder / _SCRATCH
     try:
+        scratch.mkdir()
         # Even this first question goes to a worker: should the C library crash, it takes no one along.
-        other = workers.submit(_others, tuple(words), plan.others).result()
+        other = workers.submit(_others, folder, tuple(words), plan.others).result()
         for word in (*words, *other):
             (folder / word).mkdir()
         tasks = list(_tasks(words, other, plan))
@@ -136,6 +140,7 @@ def make(folder: Path, words: Sequence[str], seed: int, plan: Plan) -> None:
         ) from error
     finally:
         workers.shutdown(cancel_futures=True)
+        shutil.rmtree(scratch, ignore_errors=True)
     rows.sort()
     _write_backgrounds(folder, rows, set(other), seed, plan.noise_s)
     text = io.StringIO()
@@ -158,40 +163,35 @@ def _tasks(words: Sequence[str], other: Sequence[str], plan: Plan) -> Iterator[_
 # ---- in the worker processes
 
 
-@functools.cache
-def _espeak() -> voices.Espeak:
-    return voices.Espeak()
-
-
-@functools.cache
-def _neural() -> voices.Neural:
-    return voices.Neural()
-
-
-def _others(words: tuple[str, ...], count: int) -> list[str]:
-    return wordlist.others(words, lambda word: _espeak().phonemes(_text(word)), count)
+def _others(folder: Path, words: tuple[str, ...], count: int) -> list[str]:
+    espeak = voices.Espeak(folder / _SCRATCH)
+    return wordlist.others(words, lambda word: espeak.phonemes(_text(word)), count)
 
 
 def _speak(folder: Path, task: _Task, seed: int) -> list[tuple[str, str, str, str]]:
     """Record everything that one voice says; returns its lines of the manifest."""
     speaker = task.voice if task.voice == _NEURAL else "espeak-" + re.sub(r"\W", "_", task.voice.lower())
     rng = np.random.default_rng([seed, zlib.crc32(speaker.encode())])
+    engine = voices.Neural() if task.voice == _NEURAL else voices.Espeak(folder / _SCRATCH)
     rows = []
     for word, count in task.words:
         for number in range(count):
-            pcm = record(utter(word, task.voice, rng), rng)
+            pcm = record(utter(word, task.voice, engine, rng), rng)
             name = f"{word}/{speaker}_nohash_{number}.flac"
             soundfile.write(folder / name, pcm, audio.RATE, subtype="PCM_16")
             rows.append((name, word, speaker, task.split))
     return rows
 
 
-def utter(word: str, voice: str, rng: np.random.Generator) -> np.ndarray:
+def utter(
+    word: str, voice: str, engine: voices.Espeak | voices.Neural, rng: np.random.Generator
+) -> np.ndarray:
     """Let a voice say a word in a way of its own: accent, pace, pitch, melody and size of the speaker.
 
     Args:
         word: the word.
-        voice: an espeak-ng variant, or the neural voice's speaker name.
+        voice: the espeak-ng variant; the neural engine has its one voice.
+        engine: the synthesiser.
         rng: source of every choice.
 
     Returns:
@@ -208,14 +208,14 @@ def utter(word: str, voice: str, rng: np.random.Generator) -> np.ndarray:
     pitch, span, noise_seed = (int(rng.integers(*limits)) for limits in ((25, 76), (20, 81), (0, 2**31)))
     # A slow voice may need more than the second: let it hurry before giving up on the word.
     for hurry in (1.0, 1.3, 1.7, 2.2):
-        if voice == _NEURAL:
+        if isinstance(engine, voices.Neural):
             # Its own pitch is fixed, so its size varies more.
-            raw = _neural().render(text, speed=pace * hurry, seed=noise_seed)
-            source = _neural().rate * size**1.5
+            raw = engine.render(text, speed=pace * hurry, seed=noise_seed)
+            source = engine.rate * size**1.5
         else:
             rate = min(round(165 * pace * hurry), 450)
-            raw = _espeak().render(text, accent, voice, rate=rate, pitch=pitch, span=span, seed=noise_seed)
-            source = _espeak().rate * size
+            raw = engine.render(text, accent, voice, rate=rate, pitch=pitch, span=span, seed=noise_seed)
+            source = engine.rate * size
         spoken = _trim(raw)
         if not len(spoken):
             raise UserError(

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import itertools
+import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -50,17 +53,29 @@ _INITIALIZE_DONT_EXIT = 0x8000
 _CHARS_UTF8 = 1
 _PHONEMES_IPA = 2
 _RATE, _PITCH, _RANGE = 1, 3, 4
+_copies = itertools.count()
 _CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
 
 
 class Espeak:
-    """espeak-ng through its C interface (speak_lib.h). The library is one per process, and so is this."""
+    """espeak-ng through its C interface (speak_lib.h).
 
-    def __init__(self) -> None:
+    What the library has said before colours what it says next: phases and flutter go on, also over
+    espeak_Terminate. So that the same seed gives the same speech, every object loads a copy of the library,
+    with variables of its own.
+
+    Args:
+        scratch: folder for the copy. It must stay until the process ends: the loader knows a library by its
+            inode, which a later file would inherit.
+    """
+
+    def __init__(self, scratch: Path) -> None:
         try:
             import espeakng_loader
 
-            self._lib = ctypes.CDLL(espeakng_loader.get_library_path())
+            copy = scratch / f"espeak-{os.getpid()}-{next(_copies)}.so"
+            shutil.copyfile(espeakng_loader.get_library_path(), copy)
+            self._lib = ctypes.CDLL(str(copy))
             data = espeakng_loader.get_data_path()
             self._variants = {path.name for path in Path(data, "voices", "!v").iterdir()}
         except (ImportError, OSError, RuntimeError) as error:
@@ -110,7 +125,9 @@ class Espeak:
             raise UserError(f"this espeak-ng has no accent '{accent}': {_MEND}")
         for parameter, value in ((_RATE, rate), (_PITCH, pitch), (_RANGE, span)):
             self._lib.espeak_SetParameter(parameter, int(value), 0)
+        # Breath comes from the library's own generator, in some voices from the C library's.
         self._lib.espeak_ng_SetRandSeed(ctypes.c_long(seed))
+        ctypes.CDLL(None).srand(ctypes.c_uint(seed))
         self._chunks.clear()
         data = text.encode()
         self._lib.espeak_Synth(data, ctypes.c_size_t(len(data) + 1), 0, 1, 0, _CHARS_UTF8, None, None)

@@ -13,13 +13,13 @@ _EVERYDAY = (
 _POOL = (
     "yet,guess,chess,less,mess,dress,yeah,yellow,note,snow,now,low,know,nose,new,not,nut,row,so,show,toe,know,"
     "top,step,stock,shop,drop,start,stuck,ton,gone,dawn,own,arm,can,coffee,cough,cup,cut,pup,app,town,crown,"
-    "brown,noun,light,night,ride,write,wrong,lift,laughed,left,lend,let,get,goat,gold,coat,good,grow,hello,"
-    "yellow,hollow,help,hey,hi,high,fellow,mellow,allow,camera,cicada,sonata,banana,tomato,papa,mama,"
+    "brown,noun,light,night,ride,write,wrong,lift,laughed,lend,let,get,goat,gold,coat,good,grow,hello,"
+    "hollow,help,hey,hi,high,fellow,mellow,allow,camera,cicada,sonata,banana,tomato,papa,mama,"
     "music,must,play,pay,day,say,stay,pause,paws,post,next,text,test,back,bag,bad,head,said,red,bread,bat,hat,"
     "that,this,the,then,when,where,while,wheel,will,well,wall,ball,tall,call,all,old,cold,code,road,open,over,"
     "lock,look,lamp,light,like,lake,late,later,water,door,more,floor,warm,storm,alarm,computer,jarvis,service,"
-    "alexa,electric,weather,whether,never,ever,seventy,heaven,eleven,ten,tea,free,tree,thirty,alive,hive,dive,"
-    "fine,line,wine,mine,sign,fire,wire,finish,fish,wish,dish,big,pig,kick,quick,sick,sex,fix,mix,turn,burn,bird"
+    "alexa,electric,weather,whether,never,ever,seventy,heaven,eleven,ten,tea,free,thirty,alive,hive,dive,"
+    "fine,line,wine,mine,sign,fire,wire,finish,fish,wish,dish,big,pig,kick,quick,sick,fix,mix,turn,burn"
 ).split(",")
 
 
