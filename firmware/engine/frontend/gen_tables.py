@@ -193,7 +193,8 @@ def render() -> dict[str, str]:
         _array("fe_gain", "fe_pcan_gain", gains()),
         _array("uint16_t", "fe_log2_correction", log2_correction()),
     ]
-    note = "/* Made by gen_tables.py, which names each formula's source. Do not edit. */\n/* clang-format off */\n"
+    note = "/* Made by gen_tables.py, which names each formula's source. Do not edit. */\n"
+    note += "/* clang-format off */\n"
     header = note + "#ifndef CICADA_FRONTEND_TABLES_H\n#define CICADA_FRONTEND_TABLES_H\n\n"
     header += '#include <stdint.h>\n\n#include "frontend.h"\n\n'
     header += "".join(f"#define {name} {value} /* {text} */\n" for name, value, text in constants)
