@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 import soxr
+
 from cicada.tools.errors import UserError, from_os_error
 from cicada.tools.stages import write_atomic
 

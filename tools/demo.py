@@ -79,9 +79,13 @@ def _report(console: Console, result: Result, corpus: Corpus, twin: Twin) -> int
     table.add_row("accuracy overall", f"{result.accuracy:.1%} (INT8, TFLM, speakers never trained on)")
     table.add_row("model", f"{result.model_bytes:,} bytes, {result.macs:,} MACs")
     table.add_row("arena", f"{result.arena_bytes:,} bytes (64-bit host)")
-    table.add_row("inference", f"{twin.chip.inference_us / 1000:.0f} ms on an ESP32 at 240 MHz (estimate from MACs)")
+    table.add_row(
+        "inference", f"{twin.chip.inference_us / 1000:.0f} ms on an ESP32 at 240 MHz (estimate from MACs)"
+    )
     table.add_row("on the twin", seen.summary())
-    table.add_row("average current", f"{meter.average_ma():.1f} mA in the demo, {listening:.1f} mA while listening")
+    table.add_row(
+        "average current", f"{meter.average_ma():.1f} mA in the demo, {listening:.1f} mA while listening"
+    )
     for title, current in (("as in the demo", meter.average_ma()), ("always listening", listening)):
         hours = battery_hours(board.BATTERY, current)
         table.add_row(f"battery {title}", f"{hours / 24:.1f} days on a {board.BATTERY['title']}")

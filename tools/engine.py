@@ -17,10 +17,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
+
 from cicada.tools.errors import UserError
 from cicada.tools.paths import FIRMWARE
 from cicada.tools.stages import hash_files, stage
-from numpy.typing import NDArray
 
 #: Folder of the C sources.
 ENGINE = FIRMWARE / "engine"

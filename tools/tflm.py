@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import struct
 import tempfile
 
 import numpy as np
@@ -41,12 +42,13 @@ class Interpreter:
         if len(model) < 8 or model[4:8] != b"TFL3":
             raise ValueError("not a TensorFlow Lite model (no TFL3 identifier)")
         try:
+            # First, because it fails softly on a broken file, where TFLM reads out of bounds.
+            self.macs = flatbuffer.macs(bytes(model))
             self._interpreter = runtime.Interpreter.from_bytes(bytes(model))
             self.input = _details(self._interpreter.get_input_details(0))
             self.output = _details(self._interpreter.get_output_details(0))
             self.arena = _arena(self._interpreter)
-            self.macs = flatbuffer.macs(bytes(model))
-        except (RuntimeError, ValueError) as error:
+        except (RuntimeError, ValueError, struct.error) as error:
             raise ValueError(f"TFLM cannot load the model: {error}") from error
 
     def invoke(self, values: np.ndarray) -> np.ndarray:

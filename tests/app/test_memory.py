@@ -2,6 +2,7 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
+
 from cicada.tools.board import load_module
 from cicada.tools.paths import FIRMWARE
 

@@ -1,12 +1,11 @@
 """The device's reading of a model container, under MicroPython: nothing unchecked is believed."""
 
-import json
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.twins import manifest, micropython
+
 from cicada.training import container
+from support.twins import manifest, micropython, raw_container
 
 PAYLOAD = bytes(range(256)) * 3
 BLOB = container.pack(manifest(PAYLOAD), PAYLOAD)
@@ -53,15 +52,7 @@ def test_refuses_noise(blobs, tmp_path_factory):
 
 @pytest.mark.parametrize("change", [{"schema": 2}, {"type": "vibration"}])
 def test_refuses_manifests_of_another_kind(change, tmp_path):
-    """A container that is whole but speaks of something else; packed by hand, as training refuses to."""
-    import hashlib
-    import struct
-
-    text = json.dumps(manifest(PAYLOAD) | change).encode()
-    model_at = (64 + len(text) + 15) // 16 * 16
-    body = text + b"\0" * (model_at - 64 - len(text)) + PAYLOAD
-    head = struct.pack("<4sHHIIIIII", b"CMOD", 1, 64, 64 + len(body), 64, len(text), model_at, len(PAYLOAD), 0)
-    blob = head + hashlib.sha256(head + body).digest() + body
+    blob = raw_container(manifest(PAYLOAD) | change, PAYLOAD)
     assert split_all([blob], tmp_path) == [
         "refused model: manifest schema or type is not one this firmware knows"
     ]

@@ -3,10 +3,11 @@
 import json
 
 import pytest
-from cicada.tools.board import load_module
-from cicada.tools.paths import FIRMWARE
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from cicada.tools.board import load_module
+from cicada.tools.paths import FIRMWARE
 from support.twins import micropython
 
 PATH = FIRMWARE / "app" / "node" / "smoother.py"

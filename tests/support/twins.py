@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import struct
 import subprocess
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+
 from cicada.tools.board import load_board
 from cicada.tools.paths import FIRMWARE
 from cicada.tools.twin import romfs
@@ -64,6 +67,16 @@ def manifest(data: bytes, **changes: object) -> dict:
         "decision": {"hop_frames": 5, "window": 3, "threshold": 0.8, "refractory_ms": 1500},
         "sha256": hashlib.sha256(data).hexdigest(),
     } | changes
+
+
+def raw_container(about: dict, data: bytes) -> bytes:
+    """A container that is whole, whatever its manifest says (training's own packer is stricter)."""
+    text = json.dumps(about).encode()
+    at = (64 + len(text) + 15) // 16 * 16
+    body = text + b"\0" * (at - 64 - len(text)) + data
+    fields = (b"CMOD", 1, 64, 64 + len(body), 64, len(text), at, len(data), 0)
+    head = struct.pack("<4sHHIIIIII", *fields)
+    return head + hashlib.sha256(head + body).digest() + body
 
 
 @lru_cache

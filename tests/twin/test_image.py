@@ -6,13 +6,14 @@ import sys
 import zlib
 
 import pytest
+from esp_idf_defs import ImageMetadata, PartitionTable
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from cicada.tools.board import load_board
 from cicada.tools.errors import UserError
 from cicada.tools.twin import image, romfs
 from cicada.tools.twin.boot import boot
-from esp_idf_defs import ImageMetadata, PartitionTable
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 BOARD = load_board("twin")
 PAYLOAD = romfs.pack({"main.mpy": b"\0" * 40, "models/kws.cmod": bytes(range(200))})
@@ -53,7 +54,10 @@ def test_esptool_accepts_the_image(tmp_path):
     path = tmp_path / "app.bin"
     path.write_bytes(app("4.5.6"))
     run = subprocess.run(
-        [sys.executable, "-m", "esptool", "image-info", str(path)], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "esptool", "image-info", str(path)],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert run.returncode == 0, run.stdout + run.stderr
     assert run.stdout.count("(valid)") == 2  # checksum and hash

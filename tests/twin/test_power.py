@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
-from cicada.tools.twin.power import BUSY, DEEP_SLEEP, IDLE, PowerMeter, battery_hours
-from cicada.tools.twin.sound import ROOM_RMS, Played, Sound
 from hypothesis import given
 from hypothesis import strategies as st
+
+from cicada.tools.twin.power import BUSY, DEEP_SLEEP, IDLE, PowerMeter, battery_hours
+from cicada.tools.twin.sound import ROOM_RMS, Played, Sound
 
 POWER = {BUSY: 60.0, IDLE: 30.0, DEEP_SLEEP: 0.01, "microphone_on": 2.0, "microphone_off": 0.005}
 

@@ -3,10 +3,11 @@
 import json
 
 import pytest
-from cicada.tools.errors import UserError
-from cicada.tools.twin import romfs
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from cicada.tools.errors import UserError
+from cicada.tools.twin import romfs
 from support.twins import micropython
 
 name = st.text("abcdefgh._0123456789", min_size=1, max_size=12).filter(lambda n: n.strip("."))

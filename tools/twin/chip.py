@@ -6,7 +6,6 @@ import errno
 import json
 import struct
 from collections.abc import Callable
-from pathlib import Path
 from types import ModuleType
 
 import numpy as np

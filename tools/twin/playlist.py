@@ -37,7 +37,9 @@ def choose(corpus: Corpus, words: Sequence[str], seed: int) -> list[Clip]:
     rng = random.Random(seed)
     chosen: list[Clip] = []
     for word in words:
-        clips = sorted((c for c in corpus.clips if c.word == word and c.split == "test"), key=lambda c: c.path)
+        clips = sorted(
+            (c for c in corpus.clips if c.word == word and c.split == "test"), key=lambda c: c.path
+        )
         if not clips:
             raise UserError(f"no test recording of '{word}' in {corpus.source}: add some by other speakers")
         heard = {c.speaker for c in chosen}

@@ -81,9 +81,7 @@ def review(twin: Twin, words: Sequence[str]) -> Review:
         for at, event in twin.events
         if event["event"] == "keyword"
     ]
-    asleep_spells = [
-        (s.start / 1e6, s.end / 1e6) for s in twin.chip.meter.stretches if s.state == DEEP_SLEEP
-    ]
+    asleep_spells = [(s.start / 1e6, s.end / 1e6) for s in twin.chip.meter.stretches if s.state == DEEP_SLEEP]
     left = list(detections)
     heard, missed, asleep = [], [], []
     for one in twin.chip.sound.played:

@@ -38,9 +38,7 @@ class Sound:
         seed: of the hiss.
     """
 
-    def __init__(
-        self, played: Sequence[Played], seconds: float, loop: bool = False, seed: int = 1
-    ) -> None:
+    def __init__(self, played: Sequence[Played], seconds: float, loop: bool = False, seed: int = 1) -> None:
         self.played = list(played)
         self.seconds = seconds
         self._loop = loop
@@ -59,6 +57,4 @@ class Sound:
         if self._loop:
             return self.pcm[index % len(self.pcm)]
         inside = index < len(self.pcm)
-        return np.where(
-            inside, self.pcm[np.minimum(index, len(self.pcm) - 1)], self._hiss[index % RATE]
-        )
+        return np.where(inside, self.pcm[np.minimum(index, len(self.pcm) - 1)], self._hiss[index % RATE])
