@@ -64,9 +64,7 @@ def _explained(port: str, error: Exception) -> UserError:
     if number == errno.ENOENT:
         return UserError(f"there is no port {port}: plug the board in, or look for its name in /dev")
     if number == errno.EACCES:
-        return UserError(
-            f"{port} may not be opened: add yourself to its group (often 'dialout') and log in again"
-        )
+        return UserError(f"{port} may not be opened: join its group (often 'dialout') and log in again")
     if number in (errno.EBUSY, errno.EAGAIN) or "lock" in str(error):
         return UserError(f"{port} is in use by another program: close that one first")
     return UserError(f"{port} cannot be opened as a serial port: {error}")

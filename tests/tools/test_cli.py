@@ -44,7 +44,8 @@ def test_help_fits_a_screen(arguments):
 
 
 def test_importing_the_command_line_pulls_in_nothing_heavy():
-    code = "import sys, cicada.tools.cli; print([m for m in ('tensorflow', 'numpy', 'matplotlib') if m in sys.modules])"
+    heavy = ("tensorflow", "numpy", "matplotlib")
+    code = f"import sys, cicada.tools.cli; print([m for m in {heavy} if m in sys.modules])"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
 

@@ -141,7 +141,10 @@ def test_a_stale_link_is_replaced_but_a_file_is_not(tmp_path):
 
 
 def test_events_survive_any_chopping_and_noise():
-    text = 'I (1) node: x\nEVENT {"event": "keyword", "n": 1}\nEVENT {"bro\x00ken\nEVENT [1]\nEVENT {"event": "a"}\n'
+    text = (
+        'I (1) node: x\nEVENT {"event": "keyword", "n": 1}\n'
+        'EVENT {"bro\x00ken\nEVENT [1]\nEVENT {"event": "a"}\n'
+    )
     whole = list(parse(text.split("\n")))
     assert [e["event"] for e in whole] == ["keyword", "a"]
     for size in (1, 2, 7, 1000):
