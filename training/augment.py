@@ -8,6 +8,7 @@ it saturates.
 from __future__ import annotations
 
 import numpy as np
+
 from cicada.tools.audio import RATE
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+
 from cicada.tools import audio
 from cicada.tools.errors import UserError
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 
 import numpy as np
+
 from cicada.tools.audio import RATE
 from cicada.training.augment import to_pcm
 

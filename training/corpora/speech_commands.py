@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 import numpy as np
+
 from cicada.tools import audio
 from cicada.tools.errors import UserError, from_os_error
 from cicada.training.corpora import noise
@@ -222,11 +223,16 @@ def cut_background(pcm: np.ndarray) -> dict[str, np.ndarray]:
         return {"train": pcm} if len(pcm) >= audio.RATE else {}
     parts: dict[str, np.ndarray] = {}
     start = 0
-    for split in SPLITS:
-        length = round(usable * BACKGROUND_SHARES[split])
+    for split, length in _background_lengths(usable).items():
         parts[split] = pcm[start : start + length]
         start += length + gap
     return parts
+
+
+def _background_lengths(usable: int) -> dict[str, int]:
+    """Samples of each split; the last one has what rounding leaves over."""
+    lengths = {split: round(usable * BACKGROUND_SHARES[split]) for split in SPLITS[:-1]}
+    return lengths | {SPLITS[-1]: usable - sum(lengths.values())}
 
 
 def join_background(parts: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -235,8 +241,8 @@ def join_background(parts: Mapping[str, np.ndarray]) -> np.ndarray:
     Args:
         parts: for each split ``int16[n]``; their lengths must be in the proportion of the shares.
     """
-    total = sum(map(len, parts.values()))
-    if any(len(parts[split]) != round(total * BACKGROUND_SHARES[split]) for split in SPLITS):
+    lengths = _background_lengths(sum(map(len, parts.values())))
+    if any(len(parts[split]) != lengths[split] for split in SPLITS):
         raise ValueError(f"background parts must be in the proportion {BACKGROUND_SHARES}")
     gap = np.zeros(round(BACKGROUND_GAP_S * audio.RATE), np.int16)
     pieces = [piece for split in SPLITS for piece in (parts[split], gap)]

@@ -24,6 +24,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 import soxr
+
 from cicada.tools import audio, stages
 from cicada.tools.errors import UserError
 from cicada.training import augment

@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+
 from cicada.tools.errors import UserError
 
 #: Ways to pronounce English that espeak-ng knows: British (several), Scottish, American, Caribbean.
