@@ -1,0 +1,123 @@
+"""The model as C source: an aligned array plus everything the code around it must know.
+
+The array's bytes are the ``.tflite``'s. Numbers are written one way only, so the same model and
+manifest give the same text, byte for byte.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+_BYTES_A_LINE = 16
+
+
+def c_sources(model: bytes, manifest: Mapping[str, Any], stem: str = "kws_model") -> tuple[str, str]:
+    """Write the header and the source of a keyword model.
+
+    Args:
+        model: the ``.tflite``.
+        manifest: the keys of the container's manifest (see :mod:`cicada.training.manifest`).
+        stem: prefix of every name, and the files' name without extension.
+
+    Returns:
+        text of ``<stem>.h`` and ``<stem>.c``: C99, clean under ``-Wall -Wextra -Werror``.
+    """
+    return _header(model, manifest, stem), _source(model, manifest, stem)
+
+
+def _header(model: bytes, manifest: Mapping[str, Any], stem: str) -> str:
+    upper = stem.upper()
+    frontend, decision = manifest["frontend"], manifest["decision"]
+    source, target = manifest["input"], manifest["output"]
+    defines = [
+        ("LEN", len(model)),
+        ("ARENA", manifest["arena"]),
+        ("LABEL_COUNT", len(manifest["labels"])),
+        ("INPUT_SHAPE", _shape(source["shape"])),
+        ("INPUT_RANK", len(source["shape"])),
+        ("INPUT_LEN", int(np.prod(source["shape"]))),
+        ("INPUT_SCALE", _float(source["scale"])),
+        ("INPUT_ZERO_POINT", f"({source['zero_point']})"),
+        ("OUTPUT_SHAPE", _shape(target["shape"])),
+        ("OUTPUT_RANK", len(target["shape"])),
+        ("OUTPUT_LEN", int(np.prod(target["shape"]))),
+        ("OUTPUT_SCALE", _float(target["scale"])),
+        ("OUTPUT_ZERO_POINT", f"({target['zero_point']})"),
+        ("SAMPLE_RATE", frontend["rate"]),
+        ("WINDOW_MS", frontend["window_ms"]),
+        ("STEP_MS", frontend["step_ms"]),
+        ("CHANNELS", frontend["channels"]),
+        ("FRAMES", frontend["frames"]),
+        ("HOP_FRAMES", decision["hop_frames"]),
+        ("DECISION_WINDOW", decision["window"]),
+        ("DECISION_THRESHOLD", _float(decision["threshold"])),
+        ("REFRACTORY_MS", decision["refractory_ms"]),
+    ]
+    lines = [
+        f"/* INT8 keyword model: {_comment(', '.join(manifest['labels']))}.",
+        "   Written by cicada.training.export; do not edit. */",
+        f"#ifndef {upper}_H",
+        f"#define {upper}_H",
+        "",
+        "#include <stdint.h>",
+        "",
+        "/* Lengths and the arena are in bytes; real = SCALE * (quantised - ZERO_POINT). ARENA is what",
+        "   TensorFlow Lite Micro used on a 64-bit host. The shapes are initialisers. */",
+        *(f"#define {upper}_{name} {value}" for name, value in defines),
+        f'#define {upper}_SHA256 "{hashlib.sha256(model).hexdigest()}"',
+        "",
+        f"extern const uint8_t {stem}_data[{upper}_LEN];",
+        f"extern const char *const {stem}_labels[{upper}_LABEL_COUNT];",
+        "",
+        "#endif",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _source(model: bytes, manifest: Mapping[str, Any], stem: str) -> str:
+    upper = stem.upper()
+    lines = [
+        "/* Written by cicada.training.export; do not edit. */",
+        f'#include "{stem}.h"',
+        "",
+        f"const char *const {stem}_labels[{upper}_LABEL_COUNT] = {{",
+        *(f"    {_string(label)}," for label in manifest["labels"]),
+        "};",
+        "",
+        "/* The interpreter reads 32-bit words in place and some kernels want 16 bytes. */",
+        f"const uint8_t {stem}_data[{upper}_LEN] __attribute__((aligned(16))) = {{",
+        *_rows(model),
+        "};",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _rows(data: bytes) -> Iterator[str]:
+    for at in range(0, len(data), _BYTES_A_LINE):
+        yield "    " + ", ".join(f"0x{byte:02x}" for byte in data[at : at + _BYTES_A_LINE]) + ","
+
+
+def _shape(shape: list[int]) -> str:
+    return "{ " + ", ".join(str(n) for n in shape) + " }"
+
+
+def _float(value: float) -> str:
+    """Shortest decimal that reads back as the same float32, as a C literal."""
+    text = np.format_float_scientific(np.float32(value), unique=True, trim="0")
+    return f"{text}f"
+
+
+def _string(text: str) -> str:
+    """A C string literal; everything but plain ASCII becomes an octal escape (its length is fixed)."""
+    plain = (chr(b) if 32 <= b < 127 and b not in b'"\\?' else f"\\{b:03o}" for b in text.encode())
+    return '"' + "".join(plain) + '"'
+
+
+def _comment(text: str) -> str:
+    return text.encode("ascii", "replace").decode().replace("*/", "* /")

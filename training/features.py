@@ -1,0 +1,186 @@
+"""Clips to INT8 features, in parallel, with the device's own front end.
+
+Nothing here computes a feature: :mod:`cicada.tools.engine` runs the firmware's C code.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from cicada.tools import engine
+from cicada.tools.audio import RATE
+from cicada.training import progress, scenes
+from cicada.training.corpora.base import Clip, Corpus
+from cicada.training.windows import CHANNELS, CONTEXT, FRAMES, SIDE, STEP, STEP_MS, STRIP
+
+_CLIPS_A_JOB = 24
+
+
+@dataclass(frozen=True)
+class Amounts:
+    """How many training examples are made: variants a clip, and scenes without speech."""
+
+    word_variants: int
+    unknown_variants: int
+    silences: int
+
+
+@dataclass(frozen=True)
+class Strips:
+    """Training examples, each longer than a model input so that it can be cut at any shift.
+
+    Attributes:
+        x: ``int8[n, STRIP, CHANNELS]``; the clip's own window starts at frame ``SIDE``.
+        y: ``int64[n]``, class.
+        span: ``int16[n, 2]``, first frame of the word and the one after its last; -1 without a word.
+        word: ``int64[n]``, what was really said: a number for each word of the corpus, 0 for silence.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    span: np.ndarray
+    word: np.ndarray
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Evaluation examples as the model takes them.
+
+    Attributes:
+        x: ``int8[n, FRAMES, CHANNELS]``.
+        y: ``int64[n]``, class.
+        word: ``str[n]``, what was really said.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    word: np.ndarray
+
+
+def extract(corpus: Corpus, amounts: Amounts, seed: int, folder: Path) -> None:
+    """Make the examples of all splits and write them to ``folder`` as one .npz a split."""
+    train = _clips(corpus, "train")
+    jobs: list[tuple] = []
+    for variant in range(max(amounts.word_variants, amounts.unknown_variants)):
+        wanted = [
+            index
+            for index, clip in train
+            if variant < (amounts.word_variants if clip.word in corpus.words else amounts.unknown_variants)
+        ]
+        jobs += [("strips", chunk, seed, variant) for chunk in _chunks(wanted)]
+    jobs += [("silent strips", chunk, seed, 0) for chunk in _chunks(range(amounts.silences))]
+    for split in ("validation", "test"):
+        indices = [index for index, _ in _clips(corpus, split)]
+        jobs += [(split, chunk, seed, 0) for chunk in _chunks(indices)]
+    done: dict[int, tuple] = {}
+    engine.build()
+    workers = max(1, os.cpu_count() or 1)
+    total = sum(len(job[1]) for job in jobs)
+    with progress.bar("Features", total) as advance:
+        executor = ProcessPoolExecutor(workers, initializer=_begin, initargs=(corpus,))
+        try:
+            pending = {executor.submit(_run, job): number for number, job in enumerate(jobs)}
+            for future in as_completed(pending):
+                done[pending[future]] = future.result()
+                advance(len(jobs[pending[future]][1]))
+        finally:
+            executor.shutdown(wait=True, cancel_futures=True)
+    ordered = [(jobs[number][0], done[number]) for number in range(len(jobs))]
+    strips = [parts for kind, parts in ordered if kind.endswith("strips")]
+    x, y, span, said = (np.concatenate(column) for column in zip(*strips, strict=True))
+    _, word = np.unique(np.concatenate([[scenes.SILENT_WORD], said]), return_inverse=True)
+    np.savez(folder / "train.npz", x=x, y=y, span=span, word=word[1:])
+    for split in ("validation", "test"):
+        parts = [parts for kind, parts in ordered if kind == split]
+        parts.append(_silent_windows(corpus.backgrounds[split]))
+        x, y, word = (np.concatenate(column) for column in zip(*parts, strict=True))
+        np.savez(folder / f"{split}.npz", x=x, y=y, word=word)
+
+
+def load_strips(folder: Path) -> Strips:
+    """Training examples from a folder that :func:`extract` filled."""
+    with np.load(folder / "train.npz") as arrays:
+        return Strips(arrays["x"], arrays["y"], arrays["span"], arrays["word"])
+
+
+def load_windows(folder: Path, split: str) -> Windows:
+    """Validation or test examples from a folder that :func:`extract` filled."""
+    with np.load(folder / f"{split}.npz") as arrays:
+        return Windows(arrays["x"], arrays["y"], arrays["word"])
+
+
+def class_of(word: str, words: Sequence[str]) -> int:
+    """Class of a spoken word: its place among the wanted ones after the two fixed classes, else 1."""
+    return 2 + list(words).index(word) if word in words else 1
+
+
+def _clips(corpus: Corpus, split: str) -> list[tuple[int, Clip]]:
+    return [(index, clip) for index, clip in enumerate(corpus.clips) if clip.split == split]
+
+
+def _chunks(indices: Sequence[int]) -> list[Sequence[int]]:
+    return [indices[at : at + _CLIPS_A_JOB] for at in range(0, len(indices), _CLIPS_A_JOB)]
+
+
+_corpus: Corpus
+_others: list[Clip]
+
+
+def _begin(corpus: Corpus) -> None:
+    """Set up a worker; Ctrl-C is the parent's to handle."""
+    global _corpus, _others
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _corpus = corpus
+    _others = [c for c in corpus.clips if c.split == "train" and c.word not in corpus.words]
+
+
+def _run(job: tuple) -> tuple[np.ndarray, ...]:
+    kind, indices, seed, variant = job
+    if kind == "strips":
+        clips = [_corpus.clips[index] for index in indices]
+        said = [clip.word for clip in clips]
+        return _strips([_word_scene(clip, seed, variant) for clip in clips], said)
+    if kind == "silent strips":
+        noise = _corpus.backgrounds["train"]
+        rngs = (np.random.default_rng([seed, 1, index]) for index in indices)
+        return _strips([(0, scenes.silence(noise, rng)) for rng in rngs], [scenes.SILENT_WORD] * len(indices))
+    clips = [_corpus.clips[index] for index in indices]
+    noise = _corpus.backgrounds[kind]
+    x = np.stack([engine.features(scenes.evaluation(clip, noise), STEP_MS)[-FRAMES:] for clip in clips])
+    y = np.array([class_of(clip.word, _corpus.words) for clip in clips])
+    return x, y, np.array([clip.word for clip in clips])
+
+
+def _word_scene(clip: Clip, seed: int, variant: int) -> tuple[int, scenes.Scene]:
+    rng = scenes.clip_seed(clip, seed, variant)
+    scene = scenes.training(clip, _others, _corpus.backgrounds["train"], rng)
+    return class_of(clip.word, _corpus.words), scene
+
+
+def _strips(examples: Sequence[tuple[int, scenes.Scene]], said: list[str]) -> tuple[np.ndarray, ...]:
+    start = CONTEXT // STEP - SIDE
+    x = [engine.features(scene.pcm, STEP_MS)[start : start + STRIP] for _, scene in examples]
+    span = [
+        (-1, -1) if first < 0 else (first // STEP - start, -(-last // STEP) - start)
+        for first, last in (scene.span for _, scene in examples)
+    ]
+    return np.stack(x), np.array([y for y, _ in examples]), np.array(span, np.int16), np.array(said)
+
+
+def _silent_windows(backgrounds: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Windows of background alone: each recording run through the front end, cut every half second."""
+    settled, half = CONTEXT // STEP, FRAMES // 2
+    x: list[np.ndarray] = []
+    for pcm in backgrounds:
+        # A recording shorter than the settling time goes round once more.
+        frames = engine.features(np.resize(pcm, max(len(pcm), CONTEXT + RATE)), STEP_MS)
+        x += [frames[at : at + FRAMES] for at in range(settled, len(frames) - FRAMES + 1, half)]
+    zeros = np.full((FRAMES, CHANNELS), -128, np.int8)
+    x.append(zeros)
+    return np.stack(x), np.zeros(len(x), np.int64), np.full(len(x), scenes.SILENT_WORD)

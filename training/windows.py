@@ -1,0 +1,94 @@
+"""Times and sizes of what the model sees: one second of features, and what lies around it."""
+
+from __future__ import annotations
+
+import numpy as np
+from cicada.tools.audio import RATE
+
+WINDOW_MS = 30
+STEP_MS = 20
+CHANNELS = 40
+#: Frames in one model input: those that fit into one second.
+FRAMES = 49
+STEP = RATE * STEP_MS // 1000
+#: Sound before every clip, so that the front end's noise estimate has settled as it has on a device
+#: that listens all the time (its smoothing forgets with a time constant below one second).
+CONTEXT = 2 * RATE
+#: Frames that a training strip has on either side of the clip's own window.
+SIDE = 25
+STRIP = FRAMES + 2 * SIDE
+#: Sound after a training clip, for the frames of its strip that end behind it.
+TAIL = RATE // 2
+
+SILENCE, UNKNOWN = "_silence_", "_unknown_"
+
+# Speech is what rises this far over the noise floor and comes within reach of the loudest frame.
+_ABOVE_FLOOR = 2.0
+_BELOW_PEAK = 0.1
+
+
+def labels(words: tuple[str, ...]) -> list[str]:
+    """Class names in the model's order."""
+    return [SILENCE, UNKNOWN, *words]
+
+
+def levels(pcm: np.ndarray, step: int = STEP) -> np.ndarray:
+    """RMS of consecutive stretches of ``step`` samples, ``float64[len(pcm) // step]`` in int16 units."""
+    count = len(pcm) // step
+    blocks = np.asarray(pcm[: count * step], np.float64).reshape(count, step)
+    return np.sqrt(np.mean(blocks**2, axis=1))
+
+
+def noise_floor(pcm: np.ndarray) -> float:
+    """Level of a recording's quiet parts: the 10th percentile of its 20 ms levels, int16 units."""
+    frames = levels(pcm)
+    return float(np.percentile(frames, 10)) if len(frames) else 0.0
+
+
+def speech_span(pcm: np.ndarray) -> tuple[int, int]:
+    """First sample and sample after the last of the speech in a clip of one word.
+
+    Taken by level: frames at least twice the noise floor and a tenth of the loudest frame, the run
+    around the loudest one, with gaps up to 200 ms (stop consonants) inside it. A clip without any
+    contrast is speech throughout.
+    """
+    frames = levels(pcm)
+    if not len(frames) or frames.max() <= 0:
+        return 0, len(pcm)
+    peak = int(frames.argmax())
+    loud = frames >= max(_ABOVE_FLOOR * noise_floor(pcm), _BELOW_PEAK * frames[peak])
+    if not loud[peak]:
+        return 0, len(pcm)
+    most_gap = RATE // 5 // STEP
+    first = last = peak
+    for at in range(peak - 1, -1, -1):
+        if loud[at]:
+            first = at
+        elif first - at > most_gap:
+            break
+    for at in range(peak + 1, len(frames)):
+        if loud[at]:
+            last = at
+        elif at - last > most_gap:
+            break
+    return first * STEP, min((last + 1) * STEP, len(pcm))
+
+
+def one_second(pcm: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The clip as exactly one second: its speech in the middle if it must be cut or filled up.
+
+    Args:
+        pcm: ``int16[n]`` or float, any length.
+        rng: for the filling, noise at the clip's own floor.
+
+    Returns:
+        same dtype, ``[16000]``; a clip of that length comes back unchanged.
+    """
+    if len(pcm) == RATE:
+        return pcm
+    first, last = speech_span(pcm)
+    start = (first + last - RATE) // 2
+    out = rng.normal(0.0, noise_floor(pcm), RATE)
+    lo, hi = max(start, 0), min(start + RATE, len(pcm))
+    out[lo - start : hi - start] = pcm[lo:hi]
+    return np.rint(out).astype(pcm.dtype) if np.issubdtype(pcm.dtype, np.integer) else out.astype(pcm.dtype)
