@@ -216,13 +216,15 @@ def test_a_missing_library_is_said(tmp_path, monkeypatch):
         voices.Espeak(tmp_path)
 
 
-def crash(*_: object) -> None:
-    """Read address 0, as a fault in the C library would; it runs in a worker process only."""
-    ctypes.string_at(0)
+class Crash:
+    """A function for a worker process, which reads address 0 there, as a fault in the C library would."""
+
+    def __reduce__(self):
+        return ctypes.string_at, (0,)
 
 
 def test_a_crash_of_the_library_is_said_and_leaves_nothing(tmp_path, monkeypatch):
-    monkeypatch.setattr(synth, "_others", crash)
+    monkeypatch.setattr(synth, "_others", Crash())
     with pytest.raises(UserError, match="crashed"):
         synth.corpus(["yes"], plan=SMALL, cache=tmp_path)
     assert list(tmp_path.iterdir()) == []
