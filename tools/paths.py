@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from cicada.tools.errors import UserError
@@ -11,7 +12,8 @@ ROOT = Path(__file__).resolve().parent.parent
 
 FIRMWARE = ROOT / "firmware"
 BOARDS = ROOT / "boards"
-BUILD = ROOT / "build"
+#: Everything made goes here; ``CICADA_BUILD`` moves it elsewhere.
+BUILD = Path(os.environ.get("CICADA_BUILD", ROOT / "build")).resolve()
 #: Finished stages by the hash of their inputs (see :mod:`cicada.tools.stages`).
 CACHE = BUILD / "cache"
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import ModuleType
 
 from cicada.tools.errors import UserError
+from cicada.tools.paths import BUILD
 from cicada.tools.twin import romfs
 from cicada.tools.twin.boot import boot
 from cicada.tools.twin.child import Child
@@ -242,6 +243,4 @@ def _exactly(chip: socket.socket, count: int) -> bytes | None:
 
 def default_port() -> Path:
     """Where the twin's port appears unless told otherwise."""
-    from cicada.tools.paths import BUILD
-
     return Path(os.environ.get("CICADA_TWIN_PORT", BUILD / "twin" / "tty"))

@@ -55,4 +55,3 @@ class Model:
 
     def state_reset(self):
         _chip.call(_ops.MODEL_RESET, self._handle)
-

@@ -12,6 +12,7 @@ import board
 import machine
 import nn
 from micropython import const
+
 from node import VERSION, log
 from node.memory import Memory
 from node.microphone import Microphone
@@ -94,9 +95,7 @@ class App:
         step_ms = front["step_ms"]
         hop = decision["hop_frames"]
         features = nn.AudioFrontEnd(step_ms, front["frames"])
-        smoother = Smoother(
-            len(labels), decision["window"], decision["threshold"], decision["refractory_ms"]
-        )
+        smoother = Smoother(len(labels), decision["window"], decision["threshold"], decision["refractory_ms"])
         microphone = Microphone(board.MICROPHONE, hop * step_ms)
         watchdog = machine.WDT(timeout=_WATCHDOG_MS)
         led = machine.Pin(board.LED, machine.Pin.OUT, value=0)

@@ -1,8 +1,8 @@
 """I2S microphone, as the board describes it.
 
-    from node.microphone import Microphone
-    mic = Microphone(board.MICROPHONE, chunk_ms=100)
-    n = mic.read()          # blocks until mic.buffer holds n bytes of 16-bit mono PCM
+from node.microphone import Microphone
+mic = Microphone(board.MICROPHONE, chunk_ms=100)
+n = mic.read()          # blocks until mic.buffer holds n bytes of 16-bit mono PCM
 """
 
 from machine import I2S, Pin

@@ -39,9 +39,7 @@ def split(blob):
     if len(blob) < _HEADER:
         raise ValueError("model: shorter than its header")
     view = memoryview(blob)
-    magic, version, header, total, m_off, m_len, off, length, flags = struct.unpack_from(
-        "<4sHHIIIIII", blob
-    )
+    magic, version, header, total, m_off, m_len, off, length, flags = struct.unpack_from("<4sHHIIIIII", blob)
     if magic != b"CMOD":
         raise ValueError("model: not a model container")
     if version != 1 or header != _HEADER or flags != 0:
