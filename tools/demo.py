@@ -7,6 +7,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from cicada.tools import engine
 from cicada.tools.board import load_board
 from cicada.tools.paths import BUILD, ROOT
 from cicada.tools.stages import hash_files, publish, stage
@@ -25,6 +26,7 @@ _OUT = BUILD / "kws"
 
 def train(data: Path | None, words: list[str], seed: int) -> Result:
     """Train (or find in the cache) the keyword model; prints where the artefacts are."""
+    engine.build()  # first, so that a missing compiler is known before minutes of work
     result = run_training(data, words, _OUT, seed=seed)
     Console().print(f"model and C array in [bold]{_short(_OUT)}[/]", highlight=False)
     return result
@@ -74,8 +76,8 @@ def _report(console: Console, result: Result, corpus: Corpus, twin: Twin) -> int
     listening = meter.average_ma(awake_only=True)
     table = Table(show_header=False, title="Cicada demo", min_width=60)
     table.add_row("data", corpus.source)
-    for label, accuracy in result.accuracy_by_word.items():
-        table.add_row(f"accuracy {label}", f"{accuracy:.1%}")
+    for label in result.labels:
+        table.add_row(f"accuracy {label}", f"{result.accuracy_by_word[label]:.1%}")
     table.add_row("accuracy overall", f"{result.accuracy:.1%} (INT8, TFLM, speakers never trained on)")
     table.add_row("model", f"{result.model_bytes:,} bytes, {result.macs:,} MACs")
     table.add_row("arena", f"{result.arena_bytes:,} bytes (64-bit host)")
