@@ -10,8 +10,9 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-from cicada.tools import engine
 from engine.references import Reference, engine_with, pymicro_frames
+
+from cicada.tools import engine
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+
 from cicada.tools import engine
 from cicada.tools.errors import UserError
 

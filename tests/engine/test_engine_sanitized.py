@@ -8,11 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cicada.tools import engine
-from cicada.tools.errors import UserError
 from engine.frontend_signals import mixtures, synthetic
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+from cicada.tools import engine
+from cicada.tools.errors import UserError
 
 SYNTHETIC = synthetic()
 #: Makes the fault its argument names; the sanitisers must report both.

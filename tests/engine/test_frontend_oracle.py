@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from cicada.tools import engine
 from engine.frontend_signals import mixtures, synthetic
 from engine.references import Reference
 from hypothesis import HealthCheck, given, settings
+
+from cicada.tools import engine
 
 SYNTHETIC = synthetic()
 SLOW = [HealthCheck.too_slow, HealthCheck.large_base_example, HealthCheck.data_too_large]

@@ -6,11 +6,12 @@ import threading
 
 import numpy as np
 import pytest
-from cicada.tools import engine
-from cicada.tools.errors import UserError
 from engine.frontend_signals import synthetic
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from cicada.tools import engine
+from cicada.tools.errors import UserError
 
 SOUND = np.concatenate([synthetic()[name] for name in ("swells", "random", "sweep")])
 steps = st.sampled_from([10, 20])
