@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+
 from cicada.training.features import Strips
 from cicada.training.windows import FRAMES, SIDE, STRIP
 

@@ -109,8 +109,7 @@ def _shape(shape: list[int]) -> str:
 
 def _float(value: float) -> str:
     """Shortest decimal that reads back as the same float32, as a C literal."""
-    text = np.format_float_scientific(np.float32(value), unique=True, trim="0")
-    return f"{text}f"
+    return f"{np.float32(value)}f"
 
 
 def _string(text: str) -> str:

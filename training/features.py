@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+
 from cicada.tools import engine
 from cicada.tools.audio import RATE
 from cicada.training import progress, scenes
@@ -107,6 +108,11 @@ def load_strips(folder: Path) -> Strips:
     """Training examples from a folder that :func:`extract` filled."""
     with np.load(folder / "train.npz") as arrays:
         return Strips(arrays["x"], arrays["y"], arrays["span"], arrays["word"])
+
+
+def centred(strips: Strips) -> np.ndarray:
+    """The clips' own windows, ``int8[n, FRAMES, CHANNELS]``."""
+    return strips.x[:, SIDE : SIDE + FRAMES]
 
 
 def load_windows(folder: Path, split: str) -> Windows:

@@ -38,18 +38,21 @@ def build(classes: int, words: int) -> tuple[keras.Model, keras.Model]:
     import keras
     from keras import layers
 
-    def normalised(tensor):
-        return layers.ReLU()(layers.BatchNormalization(momentum=0.95)(tensor))
+    def normalised(tensor, name):
+        # Short names: the converter strings them together in the file, and flash is dear.
+        tensor = layers.BatchNormalization(momentum=0.95, name=f"n{name}")(tensor)
+        return layers.ReLU(name=f"r{name}")(tensor)
 
     filters, kernel, stride = _FIRST
     inputs = layers.Input((FRAMES, CHANNELS, 1), name="features")
-    x = layers.Conv2D(filters, kernel, stride, padding="same", use_bias=False)(inputs)
-    x = normalised(x)
-    for channels, stride in _BLOCKS:
-        x = layers.DepthwiseConv2D(3, stride, padding="same", use_bias=False)(x)
-        x = normalised(x)
-        x = layers.Conv2D(channels, 1, padding="same", use_bias=False)(x)
-        x = normalised(x)
+    x = layers.Conv2D(filters, kernel, stride, padding="same", use_bias=False, name="c")(inputs)
+    x = normalised(x, "c")
+    for number, (channels, stride) in enumerate(_BLOCKS):
+        d, p = f"d{number}", f"p{number}"
+        x = layers.DepthwiseConv2D(3, stride, padding="same", use_bias=False, name=d)(x)
+        x = normalised(x, d)
+        x = layers.Conv2D(channels, 1, padding="same", use_bias=False, name=p)(x)
+        x = normalised(x, p)
     x = layers.AveragePooling2D(x.shape[1:3])(x)
     x = layers.Flatten()(x)
     x = layers.Dropout(0.2)(x)

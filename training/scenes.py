@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
 from cicada.tools.audio import RATE
 from cicada.training import augment
 from cicada.training.corpora import noise
@@ -84,8 +85,8 @@ def training(
         _add_word(scene, others[rng.integers(len(others))], loudness, rng, end=CONTEXT + first)
     if rng.random() < 0.25:
         _add_word(scene, others[rng.integers(len(others))], loudness, rng, start=CONTEXT + last)
-    if rng.random() < 0.8:
-        level = loudness * 10 ** (-rng.uniform(0.0, 30.0) / 20)
+    if rng.random() < 0.7:
+        level = loudness * 10 ** (-rng.uniform(4.0, 36.0) / 20)
         scene += _at_level(background(backgrounds, len(scene), rng), level)
     return Scene(augment.to_pcm(_at_peak(scene, rng.uniform(-32.0, -0.5))), (CONTEXT + first, CONTEXT + last))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+
 from cicada.tools.audio import RATE
 
 WINDOW_MS = 30

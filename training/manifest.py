@@ -1,0 +1,54 @@
+"""The manifest of a keyword model: all a device must know to run it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from cicada.tools.audio import RATE
+from cicada.training.decision import Decision
+from cicada.training.flatbuffer import Description
+from cicada.training.windows import CHANNELS, FRAMES, STEP_MS, WINDOW_MS
+
+
+def manifest(
+    found: Description,
+    *,
+    version: str,
+    labels: Sequence[str],
+    arena: int,
+    decision: Decision,
+    data: str,
+    inputs: str,
+) -> dict[str, Any]:
+    """Put the manifest together; :func:`cicada.training.container.pack` adds schema and hash.
+
+    Args:
+        found: the model's own description.
+        version: version of the model.
+        labels: class names in the order of the model's output.
+        arena: bytes of tensor arena TFLM used on the host.
+        decision: the smoother's settings.
+        data: one phrase that says what the model was trained on.
+        inputs: hash of everything the model was made from.
+    """
+    return {
+        "type": "kws",
+        "name": "kws",
+        "version": version,
+        "labels": list(labels),
+        "frontend": {
+            "rate": RATE,
+            "window_ms": WINDOW_MS,
+            "step_ms": STEP_MS,
+            "channels": CHANNELS,
+            "frames": FRAMES,
+        },
+        "input": found.input.as_json(),
+        "output": found.output.as_json(),
+        "arena": arena,
+        "macs": found.macs,
+        "decision": decision.as_json(),
+        "data": data,
+        "inputs": inputs,
+    }
