@@ -46,6 +46,23 @@ def room(pcm: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return _convolve(np.asarray(pcm, np.float64), response)
 
 
+def colour(pcm: np.ndarray, rng: np.random.Generator, spread_db: float = 4.0) -> np.ndarray:
+    """Another microphone and another mouth: a smooth random frequency response.
+
+    Gains with a standard deviation of ``spread_db`` at eight frequencies from 80 Hz to 8 kHz, linear in dB
+    over the logarithm of frequency in between. Voices of one synthesiser share their spectral balance;
+    without this a model takes that for the word.
+
+    Returns:
+        ``float64[n]``; no delay, as the response is real.
+    """
+    size = 1 << (len(pcm) - 1).bit_length() if len(pcm) else 1
+    frequency = np.log(np.maximum(np.fft.rfftfreq(size, 1 / RATE), 1.0))
+    nodes = np.log(np.geomspace(80.0, 8000.0, 8))
+    gains = np.interp(frequency, nodes, rng.normal(0.0, spread_db, len(nodes)))
+    return np.fft.irfft(np.fft.rfft(pcm, size) * 10 ** (gains / 20), size)[: len(pcm)]
+
+
 def mix(pcm: np.ndarray, noise: np.ndarray, snr_db: float, rng: np.random.Generator) -> np.ndarray:
     """Lay a random stretch of ``noise`` under speech.
 

@@ -61,6 +61,19 @@ def test_mix_sets_the_signal_to_noise_ratio(snr, seed):
     assert 20 * np.log10(level / np.sqrt(np.mean(added**2))) == pytest.approx(snr, abs=0.2)
 
 
+def test_colour_is_a_smooth_gain_over_frequency_without_delay():
+    click = np.zeros(4096)
+    click[2000] = 10000.0
+    rng = np.random.default_rng(5)
+    coloured = augment.colour(click, rng)
+    assert len(coloured) == 4096 and np.abs(coloured).argmax() == 2000
+    gains = 20 * np.log10(np.abs(np.fft.rfft(coloured)) / 10000)
+    assert 1.0 < gains.std() < 8.0 and np.abs(np.diff(gains[30:])).max() < 1.0
+    assert not np.allclose(augment.colour(click, rng), coloured)
+    assert np.allclose(augment.colour(click, rng, spread_db=0.0), click)
+    assert len(augment.colour(np.zeros(0), rng)) == 0
+
+
 def test_mix_repeats_short_noise_and_ignores_silent_noise():
     rng = np.random.default_rng(1)
     added = augment.mix(tone(400, 800), np.array([100.0, -100.0]), 0.0, rng) - tone(400, 800)

@@ -195,7 +195,7 @@ def test_other_words_are_near_and_everyday_but_never_sound_the_same(espeak, want
 
 def test_homophones_and_neighbours_by_name(espeak):
     near = wordlist.others(["yes", "no"], espeak.phonemes, 30)
-    assert "yet" in near and "know" not in near and "no" not in near
+    assert {"guess", "low"} <= set(near) and "know" not in near and "no" not in near
     assert not {"right", "write"} & set(wordlist.others(["write"], espeak.phonemes, 30))
 
 

@@ -55,7 +55,7 @@ class Plan:
     """
 
     wanted: Mapping[str, int] = field(default_factory=lambda: {"train": 3, "validation": 4, "test": 4})
-    neural: int = 12
+    neural: int = 4
     others: int = 30
     variants: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: voices.ESPEAK_VOICES)
     noise_s: int = 30
@@ -203,7 +203,7 @@ def utter(
     """
     text = _text(word) + str(rng.choice([".", ".", "!", "?"]))
     # Resampling moves all formants, like a longer or shorter vocal tract: other ages and sizes of a voice.
-    size = rng.uniform(0.9, 1.12)
+    size = rng.uniform(0.88, 1.15)
     pace = rng.uniform(0.75, 1.2)
     accent = str(rng.choice(voices.ACCENTS))
     pitch, span, noise_seed = (int(rng.integers(*limits)) for limits in ((25, 76), (20, 81), (0, 2**31)))
@@ -230,11 +230,12 @@ def utter(
 
 
 def record(spoken: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """What a microphone makes of a word: ``int16[16000]`` with place, room, level and noise floor varied."""
+    """What a microphone makes of a word: ``int16[16000]`` with place, room, sound, level and noise varied."""
     start = int(rng.integers(_SECOND - len(spoken) + 1))
     pcm = augment.place(spoken, start, _SECOND)
     if rng.random() < 0.5:
         pcm = augment.room(pcm, rng)
+    pcm = augment.colour(pcm, rng)
     wanted = rng.uniform(-34.0, -14.0) + 20 * np.log10(32768)
     pcm = augment.gain(pcm, wanted - 20 * np.log10(max(augment.speech_level(pcm), 1e-3)))
     floor = noise.coloured(_SECOND, rng.uniform(0.0, 2.0), rng)

@@ -26,7 +26,7 @@ _POOL = (
 def others(wanted: Sequence[str], phonemes: Callable[[str], str], count: int = 30) -> list[str]:
     """Choose ``count`` words for ``_unknown_``, none of which sounds the same as a wanted word.
 
-    Up to a third are the nearest relatives of the wanted words by edit distance of their phonemes (each
+    Up to a fifth are the nearest relatives of the wanted words by edit distance of their phonemes (each
     wanted word in turn gets its next nearest), the rest are everyday words.
 
     Args:
@@ -52,7 +52,7 @@ def others(wanted: Sequence[str], phonemes: Callable[[str], str], count: int = 3
 
     for candidates in zip(*ranked, strict=True):
         for word in candidates:
-            if len(chosen) < count // 3:
+            if len(chosen) < count // 5:
                 take(word)
     for word in _EVERYDAY:
         if len(chosen) < count:
