@@ -7,6 +7,7 @@ needed. Format: https://github.com/tensorflow/tensorflow/blob/master/tensorflow/
 from __future__ import annotations
 
 import math
+import struct
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -86,7 +87,12 @@ def _parse(model: bytes) -> tuple[Any, list[int]]:
 
     if len(model) < 8 or bytes(model[4:8]) != b"TFL3":
         raise ValueError("not a TFLite flatbuffer: its identifier is not TFL3")
-    tree = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(bytes(model), 0))
+    try:
+        tree = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(bytes(model), 0))
+    except (struct.error, IndexError, ValueError, TypeError) as error:
+        raise ValueError(f"a damaged TFLite flatbuffer: {error}") from error
+    if not tree.subgraphs:
+        raise ValueError("a TFLite flatbuffer without a graph")
     # Old converters fill only the 8-bit field, new ones the 32-bit field; the larger one holds.
     codes = [max(code.builtinCode, code.deprecatedBuiltinCode) for code in tree.operatorCodes]
     return tree.subgraphs[0], codes
