@@ -5,10 +5,12 @@ Nothing here computes a feature: :mod:`cicada.tools.engine` runs the firmware's 
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +18,7 @@ import numpy as np
 
 from cicada.tools import engine
 from cicada.tools.audio import RATE
+from cicada.tools.errors import UserError
 from cicada.training import progress, scenes
 from cicada.training.corpora.base import Clip, Corpus
 from cicada.training.windows import CHANNELS, CONTEXT, FRAMES, SIDE, STEP, STEP_MS, STRIP
@@ -79,20 +82,7 @@ def extract(corpus: Corpus, amounts: Amounts, seed: int, folder: Path) -> None:
     for split in ("validation", "test"):
         indices = [index for index, _ in _clips(corpus, split)]
         jobs += [(split, chunk, seed, 0) for chunk in _chunks(indices)]
-    done: dict[int, tuple] = {}
-    engine.build()
-    workers = max(1, os.cpu_count() or 1)
-    total = sum(len(job[1]) for job in jobs)
-    with progress.bar("Features", total) as advance:
-        executor = ProcessPoolExecutor(workers, initializer=_begin, initargs=(corpus,))
-        try:
-            pending = {executor.submit(_run, job): number for number, job in enumerate(jobs)}
-            for future in as_completed(pending):
-                done[pending[future]] = future.result()
-                advance(len(jobs[pending[future]][1]))
-        finally:
-            executor.shutdown(wait=True, cancel_futures=True)
-    ordered = [(jobs[number][0], done[number]) for number in range(len(jobs))]
+    ordered = [(job[0], made) for job, made in zip(jobs, _in_parallel(corpus, jobs), strict=True)]
     strips = [parts for kind, parts in ordered if kind.endswith("strips")]
     x, y, span, said = (np.concatenate(column) for column in zip(*strips, strict=True))
     _, word = np.unique(np.concatenate([[scenes.SILENT_WORD], said]), return_inverse=True)
@@ -124,6 +114,28 @@ def load_windows(folder: Path, split: str) -> Windows:
 def class_of(word: str, words: Sequence[str]) -> int:
     """Class of a spoken word: its place among the wanted ones after the two fixed classes, else 1."""
     return 2 + list(words).index(word) if word in words else 1
+
+
+def _in_parallel(corpus: Corpus, jobs: Sequence[tuple]) -> list[tuple[np.ndarray, ...]]:
+    """Results of the jobs in their order, whatever the order in which they are ready."""
+    engine.build()
+    done: dict[int, tuple[np.ndarray, ...]] = {}
+    context = multiprocessing.get_context("spawn")
+    workers = min(os.cpu_count() or 1, len(jobs))
+    executor = ProcessPoolExecutor(workers, context, initializer=_begin, initargs=(corpus,))
+    try:
+        with progress.bar("Features", sum(len(job[1]) for job in jobs)) as advance:
+            pending = {executor.submit(_run, job): number for number, job in enumerate(jobs)}
+            for future in as_completed(pending):
+                done[pending[future]] = future.result()
+                advance(len(jobs[pending[future]][1]))
+    except BrokenProcessPool as error:
+        raise UserError(
+            "a process that makes features was killed: run the same command again, with more free memory"
+        ) from error
+    finally:
+        executor.shutdown(cancel_futures=True)
+    return [done[number] for number in range(len(jobs))]
 
 
 def _clips(corpus: Corpus, split: str) -> list[tuple[int, Clip]]:

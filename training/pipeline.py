@@ -6,6 +6,7 @@ import importlib.metadata
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -176,6 +177,7 @@ class Pipeline:
         result.save()
         return result
 
+    @cached_property
     def features(self) -> Path:
         """Folder of the examples."""
         inputs = {
@@ -192,9 +194,10 @@ class Pipeline:
 
         return self._stage("features", inputs, make)
 
+    @cached_property
     def weights(self) -> Path:
         """Folder of the trained weights and the history of the training."""
-        source = self.features()
+        source = self.features
         inputs = {
             "features": source.name,
             "settings": asdict(self.budget.settings),
@@ -216,9 +219,10 @@ class Pipeline:
         checkpoint.unlink(missing_ok=True)
         return folder
 
+    @cached_property
     def quantised(self) -> Path:
         """Folder of the ``.tflite``, and of what TensorFlow's float and INT8 models say to the test set."""
-        weights = self.weights()
+        weights = self.weights
         inputs = {
             "weights": weights.name,
             "calibration": self.budget.calibration,
@@ -232,7 +236,7 @@ class Pipeline:
         from cicada.training.model import build
 
         backend.tensorflow()
-        strips, test = features.load_strips(self.features()), features.load_windows(self.features(), "test")
+        strips, test = features.load_strips(self.features), features.load_windows(self.features, "test")
         model, _ = build(len(self.labels), int(strips.word.max()) + 1)
         with np.load(weights / "weights.npz") as arrays:
             model.set_weights([arrays[name] for name in arrays.files])
@@ -254,7 +258,7 @@ class Pipeline:
             "pipeline",
         )
         return {
-            "model": self.quantised().name,
+            "model": self.quantised.name,
             "streams": [self.budget.stream_clips, self.budget.stream_noise_s],
             "source": self.corpus.source,
             "code": _code(*names, "streaming") + hash_files([decision.SMOOTHER, ROOT / "tools" / "tflm.py"]),
@@ -263,10 +267,10 @@ class Pipeline:
 
     def _pack(self, folder: Path) -> None:
         """Measure under TFLM, choose the decision's settings, write all artefacts."""
-        quantised, weights = self.quantised(), self.weights()
+        quantised, weights = self.quantised, self.weights
         blob = (quantised / "kws.tflite").read_bytes()
         found, interpreter = flatbuffer.describe(blob), Interpreter(blob)
-        test = features.load_windows(self.features(), "test")
+        test = features.load_windows(self.features, "test")
         outputs = {
             "tflm": evaluate.tflm_outputs(interpreter, test.x, "Test under TFLM"),
             "tflite": np.load(quantised / "int8.npy"),

@@ -89,7 +89,10 @@ def one_second(pcm: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         return pcm
     first, last = speech_span(pcm)
     start = (first + last - RATE) // 2
-    out = rng.normal(0.0, noise_floor(pcm), RATE)
+    # A clip trimmed to its word has no quiet part to measure the floor by: 30 dB below the loudest will do.
+    frames = levels(pcm)
+    quiet = min(noise_floor(pcm), 0.03 * frames.max()) if len(frames) else 0.0
+    out = rng.normal(0.0, quiet, RATE)
     lo, hi = max(start, 0), min(start + RATE, len(pcm))
     out[lo - start : hi - start] = pcm[lo:hi]
     return np.rint(out).astype(pcm.dtype) if np.issubdtype(pcm.dtype, np.integer) else out.astype(pcm.dtype)
