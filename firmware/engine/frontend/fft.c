@@ -6,6 +6,8 @@
  */
 #include "stages.h"
 
+#define INLINE static inline __attribute__((always_inline))
+
 typedef struct {
     int32_t r, i;
 } wide;
@@ -39,26 +41,31 @@ static void butterfly(fe_bin *out, unsigned m, wide a, wide b, wide c, wide d) {
 
 /* A quarter is at most 8191, where the reference's rotation by its first twiddle, 32767 / 32768, rounds
  * back to the same number. So a butterfly with that twiddle needs no product. */
-static void pass_without_rotation(fe_bin *bins, unsigned m) {
+INLINE void pass_without_rotation(fe_bin *bins, unsigned m) {
     for (fe_bin *x = bins; x < bins + FE_FFT / 2; x += 4 * m) {
         butterfly(x, m, quarter(x[0].z), quarter(x[m].z), quarter(x[2 * m].z), quarter(x[3 * m].z));
     }
 }
 
-static fe_complex shifted(fe_complex z, unsigned shift) {
-    return (fe_complex){(int16_t)(uint16_t)((unsigned)z.r << shift),
-                        (int16_t)(uint16_t)((unsigned)z.i << shift)};
+/* The low 16 bits of x * 2^shift, with their sign. */
+static int16_t shifted(int16_t x, unsigned shift) {
+    return (int16_t)((int32_t)((uint32_t)x << (16 + shift)) >> 16);
+}
+
+static wide first_quarter(fe_complex z, unsigned shift) {
+    return quarter((fe_complex){shifted(z.r, shift), shifted(z.i, shift)});
 }
 
 static void first_pass(fe_bin *bins, unsigned shift) {
     for (fe_bin *x = bins; x < bins + FE_FFT / 2; x += 4) {
-        butterfly(x, 1, quarter(shifted(x[0].z, shift)), quarter(shifted(x[1].z, shift)),
-                  quarter(shifted(x[2].z, shift)), quarter(shifted(x[3].z, shift)));
+        butterfly(x, 1, first_quarter(x[0].z, shift), first_quarter(x[1].z, shift),
+                  first_quarter(x[2].z, shift), first_quarter(x[3].z, shift));
     }
 }
 
-/* Combines groups of four m-point transforms. The outer loop is over twiddles, so each is loaded once. */
-static void pass(fe_bin *bins, unsigned m) {
+/* Combines groups of four m-point transforms. The outer loop is over twiddles, so each is loaded once.
+ * Inlined for each m, as the offsets then are part of the load and store instructions. */
+INLINE void pass(fe_bin *bins, unsigned m) {
     const unsigned stride = FE_FFT / 2 / 4 / m;
     pass_without_rotation(bins, m);
     for (unsigned k = 1; k < m; k++) {

@@ -111,6 +111,10 @@ def bands() -> tuple[int, list[int], list[int]]:
             weights.append(falling)
             bin_index += 1
         widths.append(bin_index - start)
+    sums = [sum(weights[sum(widths[:b]) :][: widths[b]]) for b in range(CHANNELS + 1)]
+    for c in range(CHANNELS):
+        if (sums[c + 1] + (widths[c] << BAND_BITS) - sums[c]) * 2 * 32767**2 >= 1 << 50:
+            raise ValueError(f"the energy of channel {c} can exceed what filterbank.c takes the root of")
     return first, widths, weights
 
 
@@ -146,6 +150,14 @@ def log2_correction() -> list[int]:
     """``2^16 (log2(1 + i / 128) - i / 128)``: what linear interpolation misses (MICRO/log_lut.c)."""
     steps = [i / LOG_SEGMENTS for i in range(LOG_SEGMENTS + 1)]
     return [math.floor((math.log2(1 + s) - s) * (1 << LOG_BITS) + 0.5) for s in steps]
+
+
+def sqrt_seeds() -> list[int]:
+    """Square root of the 16-bit numbers with upper byte 64..255, exact or one too small."""
+    seeds = [math.isqrt(upper << 8) for upper in range(64, 256)]
+    if any(math.isqrt(((64 + i) << 8) + 255) > seed + 1 for i, seed in enumerate(seeds)):
+        raise ValueError("a seed is further off than filterbank.c corrects")
+    return seeds
 
 
 def _array(kind: str, name: str, values: Iterable[object]) -> tuple[str, str]:
@@ -190,6 +202,7 @@ def render() -> dict[str, str]:
         _array("fe_complex", "fe_split_twiddle", split_twiddles()),
         _array("uint8_t", "fe_band_width", widths),
         _array("uint16_t", "fe_band_weight", weights),
+        _array("uint8_t", "fe_sqrt_seed", sqrt_seeds()),
         _array("fe_gain", "fe_pcan_gain", gains()),
         _array("uint16_t", "fe_log2_correction", log2_correction()),
     ]

@@ -34,6 +34,7 @@ extern const fe_complex fe_twiddle[192];
 extern const fe_complex fe_split_twiddle[129];
 extern const uint8_t fe_band_width[41];
 extern const uint16_t fe_band_weight[236];
+extern const uint8_t fe_sqrt_seed[192];
 extern const fe_gain fe_pcan_gain[33];
 extern const uint16_t fe_log2_correction[129];
 
