@@ -15,7 +15,9 @@ _PEAK = 9000  # what each recording is scaled to: a voice near the microphone, n
 _CANDIDATES = 24  # recordings looked at for each one played
 _SPEAKING_S = 2.6  # between the starts of two recordings
 _FIRST_S = 2.5  # the window (1 s) must be full before the first word
-_NIGHT_S = 22.0  # without a word: the node falls asleep and is woken in it
+# From the last word of the evening to the one after the night: the node sleeps 6 to 8 s after the former,
+# for 10 s, and listens for at least 6 s more.
+_NIGHT_S = 20.5
 
 
 def clarity(pcm: np.ndarray) -> float:
@@ -59,7 +61,7 @@ def scene(corpus: Corpus, seed: int, loop: bool = False) -> Sound:
     played, at = [], _FIRST_S
     for number, clip in enumerate(clips):
         if number == len(evening):
-            at += _NIGHT_S
+            at = played[-1].end + _NIGHT_S
         played.append(_placed(clip, at))
         at += max(_SPEAKING_S, played[-1].end - at + 1.0)
     return Sound(played, at + 9.0, loop=loop, seed=seed)
