@@ -153,7 +153,8 @@ def timeline(
             wide = 1.6 if label > 1 else 1.0
             for at, part in _pieces(times, scores[:, label]):
                 bottom.plot(at, part, color=colour(label), linewidth=wide, zorder=1 + (label > 1))
-            bottom.plot([], [], color=colour(label), linewidth=wide, label=labels[label])
+            # A leading underscore would keep a name out of the legend.
+            bottom.plot([], [], color=colour(label), linewidth=wide, label=labels[label].strip("_"))
         if threshold is not None:
             bottom.axhline(threshold, color=_INK, linewidth=0.8, linestyle=(0, (4, 3)), label="threshold")
         for at, word, score in detections:

@@ -7,6 +7,7 @@ int8 features to the model as they are.
 from __future__ import annotations
 
 import tempfile
+import warnings
 from collections.abc import Iterator
 
 import numpy as np
@@ -84,7 +85,9 @@ def check(found: Description) -> None:
 def tflite_outputs(blob: bytes, x: np.ndarray) -> np.ndarray:
     """Outputs ``int8[n, classes]`` of TensorFlow Lite's own interpreter for ``int8[n, 49, 40]``."""
     tf = backend.tensorflow()
-    with backend.quiet():
+    with backend.quiet(), warnings.catch_warnings():
+        # It announces its successor, a package of its own; the pinned TensorFlow still has it.
+        warnings.simplefilter("ignore", UserWarning)
         interpreter = tf.lite.Interpreter(model_content=blob)
         interpreter.allocate_tensors()
     source, target = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]

@@ -144,7 +144,7 @@ def _resume(path: Path, variables: list) -> list[dict[str, float]]:
         with np.load(path) as stored:
             arrays = [stored[f"v{number}"] for number in range(len(variables))]
             history = json.loads(str(stored["history"]))
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile):
+    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile):
         return []
     if any(array.shape != tuple(v.shape) for array, v in zip(arrays, variables, strict=True)):
         return []

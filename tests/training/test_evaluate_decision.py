@@ -1,0 +1,152 @@
+"""Figures of accuracy, and the choice of when a word counts as heard."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cicada.training import decision, evaluate, streaming
+from cicada.training.corpora import open_corpus
+from cicada.training.decision import Decision, Detection, Score
+from cicada.training.streaming import Outputs, Spoken, Stream
+from support.chirps import RATE, make
+
+LABELS = ["_silence_", "_unknown_", "up", "down"]
+
+
+def test_confusion_counts_rows_said_columns_answered():
+    matrix = evaluate.confusion(np.array([0, 1, 1, 2]), np.array([0, 2, 2, 2]), 3)
+    np.testing.assert_array_equal(matrix, [[1, 0, 0], [0, 0, 2], [0, 0, 1]])
+    assert evaluate.balanced(matrix) == pytest.approx(2 / 3)
+
+
+def test_a_class_without_examples_does_not_count():
+    assert evaluate.balanced(np.array([[3, 1, 0], [0, 2, 0], [0, 0, 0]])) == pytest.approx(0.875)
+
+
+def test_equal_share_keeps_words_and_draws_the_rest():
+    y = np.repeat([0, 1, 2, 3], [50, 400, 30, 20])
+    share = evaluate.equal_share(y, 1)
+    np.testing.assert_array_equal(np.bincount(y[share]), [30, 30, 30, 20])
+    np.testing.assert_array_equal(share, evaluate.equal_share(y, 1))
+    assert len(set(share)) == len(share)
+
+
+def test_report_of_a_model_that_errs_on_one_word():
+    y = np.repeat([0, 1, 2, 3], 10)
+    guess = y.copy()
+    guess[y == 3] = 1
+    report = evaluate.report(y, np.eye(4)[guess], LABELS, 1)
+    assert report["accuracy"] == report["balanced"] == 0.75 and report["examples"] == 40
+    assert report["words"]["down"] == {"recall": 0.0, "n": 10}
+    assert report["words"]["up"]["recall"] == 1.0
+    assert report["confusion"][3] == [0, 10, 0, 0]
+
+
+def stream(*spoken: tuple[float, float, str], seconds: float = 20.0) -> Stream:
+    return Stream(np.zeros(int(seconds * RATE), np.int16), [Spoken(*one) for one in spoken])
+
+
+def outputs(seconds: float, *bumps: tuple[float, float, int, float]) -> Outputs:
+    """Silence, but for stretches (start, end, class, score 0..1)."""
+    times = [100 * k for k in range(1, int(seconds * 10) + 1)]
+    scores = np.full((len(times), len(LABELS)), -128)
+    scores[:, 0] = 127
+    for start, end, label, value in bumps:
+        rows = [k for k, t in enumerate(times) if start * 1000 < t <= end * 1000]
+        scores[rows, label] = round(value * 255) - 128
+        scores[rows, 0] = -128 + 255 - round(value * 255)
+    return Outputs(times, scores.astype(np.int8))
+
+
+def test_detections_are_matched_once_within_a_second_of_the_word():
+    sound = stream((2.0, 2.5, "up"), (5.0, 5.5, "up"), (8.0, 8.5, "down"), (11.0, 11.5, "cat"))
+    heard = [
+        Detection(2.7, "up", 0.9),
+        Detection(3.4, "up", 0.9),  # the same utterance again: false
+        Detection(6.6, "up", 0.9),  # later than a second after the word: false
+        Detection(8.4, "down", 0.9),  # before the word's end is early, not false
+        Detection(11.6, "down", 0.9),  # another word was said: false
+    ]
+    found = decision.score(sound, heard, ["up", "down"])
+    assert (found.wanted, found.detected, found.missed, found.false_accepts) == (3, 2, 1, 3)
+    assert found.latency_ms == pytest.approx((200 - 100) / 2)
+    assert found.hours == pytest.approx(20 / 3600)
+    assert found.false_accepts_per_hour == pytest.approx(3 * 180)
+
+
+def test_nothing_heard_has_no_latency():
+    found = decision.score(stream((2.0, 2.5, "up")), [], ["up"])
+    assert found == Score(1, 0, 1, 0, 0.0, None, found.hours)
+
+
+def test_the_device_smoother_decides():
+    spoken = outputs(6, (2.0, 2.8, 2, 0.96), (4.0, 4.2, 3, 0.96))
+    heard = decision.detect(spoken, LABELS, Decision(5, 3, 0.9, 1000))
+    # Three windows above the threshold are needed: the second bump has but two.
+    assert [(d.word, d.at) for d in heard] == [("up", pytest.approx(2.3))]
+    assert heard[0].score == pytest.approx(0.96, abs=0.01)
+
+
+def test_the_choice_hears_all_words_and_no_false_ones_if_it_can():
+    sound = stream((2.0, 2.5, "up"), (6.0, 6.5, "down"), (10.0, 10.5, "cat"))
+    said = outputs(20, (2.4, 3.0, 2, 0.93), (6.4, 7.0, 3, 0.85), (10.2, 10.9, 2, 0.72))
+    chosen, found = decision.choose(sound, said, LABELS)
+    assert (found.detected, found.false_accepts) == (2, 0)
+    assert chosen.hop_frames == streaming.HOP_FRAMES
+    # Of all the settings that do it, the strictest threshold.
+    assert chosen.threshold == 0.85
+    again = decision.score(sound, decision.detect(said, LABELS, chosen), LABELS[2:])
+    assert again == found
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_matching_never_counts_twice(seed):
+    rng = np.random.default_rng(seed)
+    words = ["up", "down", "cat"]
+    sound = stream(*((t, t + 0.4, words[rng.integers(3)]) for t in np.sort(rng.uniform(0, 18, 8))))
+    heard = [Detection(t, words[rng.integers(2)], 0.9) for t in np.sort(rng.uniform(0, 20, 10))]
+    found = decision.score(sound, heard, ["up", "down"])
+    assert found.detected + found.missed == found.wanted == sum(s.word != "cat" for s in sound.spoken)
+    assert found.detected + found.false_accepts == len(heard)
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    return open_corpus(make(tmp_path_factory.mktemp("chirps") / "data"), ["up", "down"])
+
+
+def test_a_stream_has_wanted_and_other_words_of_its_split_where_it_says(corpus):
+    made = streaming.make(corpus, "test", 1, 4, 3.0)
+    said = [spoken.word for spoken in made.spoken]
+    assert said.count("up") == said.count("down") == 4 and len(said) == 8 + 16
+    assert made.pcm.dtype == np.int16
+    ends = [0.0] + [spoken.end for spoken in made.spoken]
+    for spoken, before in zip(made.spoken, ends, strict=False):
+        assert before < spoken.start < spoken.end < len(made.pcm) / RATE - 3
+        inside = made.pcm[int(spoken.start * RATE) : int(spoken.end * RATE)].astype(float)
+        assert inside.std() > 500
+    again = streaming.make(corpus, "test", 1, 4, 3.0)
+    np.testing.assert_array_equal(made.pcm, again.pcm)
+    assert not np.array_equal(made.pcm, streaming.make(corpus, "test", 2, 4, 3.0).pcm)
+
+
+def test_the_model_is_asked_every_100_ms_with_the_last_second(corpus):
+    from cicada.tools import engine
+    from cicada.training.windows import FRAMES, STEP_MS
+
+    pcm = streaming.make(corpus, "test", 1, 2, 1.0).pcm
+    seen: list[np.ndarray] = []
+
+    def invoke(window: np.ndarray) -> np.ndarray:
+        seen.append(window.copy())
+        return np.array([1, 2, 3], np.int8)
+
+    said = streaming.run(pcm, invoke, "test")
+    assert said.scores.shape == (len(seen), 3) and np.unique(np.diff(said.times_ms)).tolist() == [100]
+    frames = engine.features(pcm, STEP_MS)
+    for at in (0, 7, -1):
+        heard = 1 + (said.times_ms[at] * RATE // 1000 - 480) // 320
+        np.testing.assert_array_equal(seen[at], frames[heard - FRAMES : heard])

@@ -1,0 +1,138 @@
+"""From a folder of recordings to artefacts, end to end, at the smallest size that learns something."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from cicada.tools.errors import UserError
+from cicada.tools.tflm import Interpreter
+from cicada.training import container, pipeline
+from cicada.training.pipeline import Result
+from support.chirps import make
+
+WORDS = ["up", "down"]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Folder of a run, the recordings, and the run's result."""
+    folder = tmp_path_factory.mktemp("run")
+    recordings = make(folder / "recordings")
+    result = pipeline.train(recordings, WORDS, folder / "kws", budget="tiny", cache=folder / "cache")
+    return folder, recordings, result
+
+
+def test_the_model_learnt_something(made):
+    result = made[2]
+    assert result.labels == ["_silence_", "_unknown_", "up", "down"]
+    assert result.accuracy > 0.7
+    assert set(result.accuracy_by_word) == set(result.labels)
+    figures = result.metrics["test"]
+    assert figures["tflm"]["accuracy"] == result.accuracy
+    assert abs(figures["tflm"]["balanced"] - figures["tflite"]["balanced"]) < 0.05
+    assert abs(figures["tflm"]["balanced"] - figures["float"]["balanced"]) < 0.15
+    for split in ("validation", "test"):
+        stream = result.metrics["stream"][split]
+        assert stream["detected"] + stream["missed"] == stream["wanted"] == 12
+
+
+def test_artefacts_belong_together(made):
+    folder, _, result = made
+    blob = (folder / "kws" / "kws.tflite").read_bytes()
+    manifest, model = container.unpack((folder / "kws" / "kws.cmod").read_bytes())
+    assert bytes(model) == blob and len(blob) == result.model_bytes
+    assert manifest["labels"] == result.labels and manifest["type"] == "kws"
+    assert manifest["frontend"] == {
+        "rate": 16000,
+        "window_ms": 30,
+        "step_ms": 20,
+        "channels": 40,
+        "frames": 49,
+    }
+    assert manifest["input"] == {"shape": [1, 49, 40, 1], "scale": 1 / 128, "zero_point": 0}
+    assert manifest["output"] == {"shape": [1, 4], "scale": 1 / 256, "zero_point": -128}
+    assert manifest["arena"] == result.arena_bytes == Interpreter(blob).arena
+    assert manifest["macs"] == result.macs and manifest["data"] == result.source
+    assert manifest["decision"] == result.metrics["decision"]
+    header = (folder / "kws" / "kws_model.h").read_text()
+    assert hashlib.sha256(blob).hexdigest() in header and f"KWS_MODEL_LEN {len(blob)}" in header
+    first = ", ".join(f"0x{byte:02x}" for byte in blob[:16])
+    assert first in (folder / "kws" / "kws_model.c").read_text()
+    for picture in result.pictures:
+        assert picture.read_bytes()[:4] == b"\x89PNG"
+    metrics = json.loads((folder / "kws" / "metrics.json").read_text())
+    assert metrics == result.metrics
+
+
+def test_a_second_run_is_quick_and_needs_no_tensorflow(made):
+    folder, recordings, result = made
+    # In a process of its own, where importing TensorFlow is an error.
+    program = f"""
+import sys
+sys.modules["tensorflow"] = sys.modules["keras"] = None
+from pathlib import Path
+from cicada.training import pipeline
+here = Path({str(folder)!r})
+result = pipeline.train(
+    Path({str(recordings)!r}), {WORDS!r}, here / "again", budget="tiny", cache=here / "cache")
+print(result.accuracy)
+"""
+    began = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) == result.accuracy
+    assert time.monotonic() - began < 15
+    for name in ("kws.cmod", "kws_model.c", "metrics.json", "curves.png"):
+        assert (folder / "again" / name).read_bytes() == (folder / "kws" / name).read_bytes()
+
+
+def test_what_a_change_touches_is_made_anew_and_nothing_else(made):
+    folder, recordings, _ = made
+    corpus = pipeline.open_corpus(recordings, WORDS, seed=1)
+    budget, cache = pipeline.BUDGETS["tiny"], folder / "cache"
+    same = pipeline.Pipeline(corpus, 1, budget, cache)
+    before = set(cache.iterdir())
+    assert {same.features, same.weights, same.quantised} <= before
+    fewer = replace(budget, calibration=10)
+    other = pipeline.Pipeline(corpus, 1, fewer, cache)
+    assert other.weights == same.weights and other.quantised != same.quantised
+    assert set(cache.iterdir()) - before == {other.quantised}
+
+
+def test_a_result_is_read_back(made):
+    folder, _, result = made
+    assert Result.load(folder / "kws") == result
+
+
+@pytest.mark.parametrize("content", [None, "{", "[]", '{"labels": []}'])
+def test_no_finished_training_is_a_sentence(content, tmp_path):
+    if content is not None:
+        (tmp_path / "result.json").write_text(content)
+    with pytest.raises(UserError, match="make train"):
+        Result.load(tmp_path)
+
+
+def test_an_unknown_budget_is_a_sentence(tmp_path):
+    with pytest.raises(UserError, match="no budget 'huge'"):
+        pipeline.train(None, WORDS, tmp_path, budget="huge")
+
+
+def test_a_full_disk_is_a_sentence_and_leaves_nothing_behind(made, tmp_path, monkeypatch):
+    _, recordings, _ = made
+    corpus = pipeline.open_corpus(recordings, WORDS, seed=1)
+
+    def full(*_args, **_kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", full)
+    with pytest.raises(UserError, match="disk is full"):
+        pipeline.Pipeline(corpus, 1, pipeline.BUDGETS["tiny"], tmp_path / "cache").run(tmp_path / "kws")
+    assert list((tmp_path / "cache").iterdir()) == [] and not (tmp_path / "kws").exists()
