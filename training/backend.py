@@ -24,7 +24,6 @@ def tensorflow() -> ModuleType:
         UserError: it is not installed.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     # Hides graphics cards before TensorFlow looks for them; None would not.
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
