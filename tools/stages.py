@@ -63,7 +63,11 @@ def stage(
     try:
         make(work)
         (work / "inputs.json").write_text(json.dumps(inputs, sort_keys=True, indent=1, default=str))
-        os.replace(work, done)
+        try:
+            os.replace(work, done)
+        except OSError:
+            if not done.is_dir():  # else another process made the same in the meantime
+                raise
     except OSError as error:
         raise from_os_error(error, f"making stage '{name}' in {parent}") from error
     finally:

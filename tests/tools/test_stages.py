@@ -37,6 +37,17 @@ def test_an_interrupted_stage_leaves_nothing(fault, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_two_makers_of_the_same_stage_agree(tmp_path):
+    def make(folder):
+        if not list(tmp_path.glob("s-*")):
+            stages.stage("s", {}, lambda inner: (inner / "out").write_text("first"), tmp_path)
+        (folder / "out").write_text("second")
+
+    done = stages.stage("s", {}, make, tmp_path)
+    assert (done / "out").read_text() == "first"
+    assert [p.name for p in tmp_path.iterdir()] == [done.name]
+
+
 def test_a_full_disk_is_one_sentence(tmp_path):
     def make(folder):
         raise OSError(errno.ENOSPC, "No space left on device", str(folder / "big"))

@@ -77,7 +77,7 @@ class Review:
 def review(twin: Twin, words: Sequence[str]) -> Review:
     """Match the node's keyword events with the recordings it was played."""
     detections = [
-        Detection(at, event["word"], event["score"])
+        Detection(at, event["word"], event["score"] / 100)
         for at, event in twin.events
         if event["event"] == "keyword"
     ]

@@ -139,10 +139,11 @@ class App:
         machine.deepsleep(SLEEP_MS)
 
     def _detected(self, word, score, latency):
+        # In the event the score is in whole percent: floats print differently from port to port.
         self.memory.events += 1
         log.info('heard "%s"  score %.2f  latency %d ms' % (word, score / 255, latency))
         log.event(
             "keyword",
             self.memory.events,
-            {"word": word, "score": round(score / 255, 3), "latency_ms": latency},
+            {"word": word, "score": score * 100 // 255, "latency_ms": latency},
         )
