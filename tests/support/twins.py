@@ -12,9 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from cicada.tools.board import load_board
-from cicada.tools.paths import FIRMWARE
+from cicada.tools.paths import FIRMWARE, program
 from cicada.tools.twin import romfs
-from cicada.tools.twin.child import interpreter
 from cicada.tools.twin.image import app_image, compile_python, partition_table
 from cicada.tools.twin.image import application as application_payload
 from cicada.tools.twin.sound import Played, Sound
@@ -135,7 +134,7 @@ def run_script(
 def micropython(code: str, *path: Path) -> str:
     """Output of ``code`` under MicroPython, with the application and ``path`` to import from."""
     run = subprocess.run(
-        [interpreter(), "-c", code],
+        [program("micropython"), "-c", code],
         capture_output=True,
         text=True,
         timeout=60,

