@@ -11,17 +11,9 @@ import numpy as np
 from cicada.tools.twin.power import DEEP_SLEEP
 from cicada.tools.twin.sound import Played
 from cicada.tools.twin.twin import Twin
+from cicada.training.decision import Detection
 
 _LATE_S = 1.5  # a detection belongs to a recording until this long after its end
-
-
-@dataclass(frozen=True)
-class Detection:
-    """One keyword event: virtual time since power-on (s), word, score 0..1."""
-
-    at: float
-    word: str
-    score: float
 
 
 @dataclass(frozen=True)

@@ -81,8 +81,8 @@ def _mel(hertz: float) -> float:
     """``1127 ln(1 + f / 700)`` (``FreqToMel`` in MICRO/filterbank_util.c)."""
     log = _f32(math.log1p(_f32(hertz / 700.0)))
     if hertz == HIGH_HZ:
-        # The log1pf of fdlibm, which newlib on the device has and glibc had up to 2.40, is one unit in
-        # the last place above the nearest value here. All bands depend on it; it changes two weights.
+        # The log1pf of glibc 2.36, over which the oracle was built, is one unit in the last place above
+        # the nearest value here. All bands depend on it; it changes two weights.
         log += 2.0**-22
     return _f32(1127.0 * log)
 
