@@ -232,8 +232,8 @@ class Chip:
 
     def _front_open(self, argument: int, payload: bytes) -> tuple[int, bytes]:
         step_ms, frames = struct.unpack("<HH", payload)
-        if not 1 <= frames <= 255:
-            raise ValueError("frames must be 1 to 255")
+        if step_ms not in (10, 20) or not 1 <= frames <= 255:
+            raise ValueError("step_ms must be 10 or 20, frames 1 to 255")
         front = FrontEnd(step_ms)
         self._fronts.append((front, np.full((frames, CHANNELS), -128, np.int8)))
         return len(self._fronts) - 1, b""

@@ -1,0 +1,86 @@
+"""The twin's ``nn`` keeps the contract of ``firmware/modules/nn.pyi``: same names, same arguments."""
+
+import ast
+
+import pytest
+
+from cicada.tools.paths import BOARDS, FIRMWARE
+from cicada.tools.twin.sound import Sound
+from support.twins import blob, loud, run_script
+
+
+def shape(path):
+    """Public functions and classes of a source file: names, argument names, attributes."""
+    found = {}
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.FunctionDef):
+            found[node.name] = [a.arg for a in node.args.args]
+        elif isinstance(node, ast.ClassDef):
+            members = {}
+            for item in ast.walk(node):
+                if isinstance(item, ast.FunctionDef):
+                    members[item.name] = [a.arg for a in item.args.args]
+                elif isinstance(item, ast.AnnAssign):
+                    members[item.target.id] = None
+                elif isinstance(item, ast.Assign):
+                    for target in item.targets:
+                        if isinstance(target, ast.Attribute):
+                            members[target.attr] = None
+            found[node.name] = {name: args for name, args in members.items() if public(name)}
+    return {name: value for name, value in found.items() if public(name)}
+
+
+def public(name):
+    return not name.startswith("_") or name == "__init__"
+
+
+def test_shim_and_contract_agree():
+    assert shape(BOARDS / "twin" / "lib" / "nn.py") == shape(FIRMWARE / "modules" / "nn.pyi")
+
+
+@pytest.fixture
+def run(tmp_path):
+    def run(code):
+        code = "import nn\n" + code + "\nimport machine\nmachine.deepsleep()\n"
+        return run_script(code, tmp_path, Sound([loud(0.6)], 5), 30, {"kws": blob()}).text
+
+    return run
+
+
+def test_builtin_models_are_listed_and_missing_ones_refused(run):
+    text = run(
+        "print(nn.builtins(), len(nn.builtin('kws')))\n"
+        "try:\n    nn.builtin('x')\nexcept ValueError as e:\n    print('refused:', e)\n"
+    )
+    assert f"('kws',) {len(blob())}" in text and "refused: no model 'x'" in text
+
+
+@pytest.mark.parametrize("arguments", ["15, 49", "20, 0", "20, 256"])
+def test_front_end_refuses_other_settings(arguments, run):
+    text = run(
+        f"try:\n    nn.AudioFrontEnd({arguments})\nexcept ValueError as e:\n    print('refused:', e)\n"
+    )
+    assert "refused:" in text
+
+
+def test_front_end_takes_any_number_of_samples_and_resets(run):
+    text = run(
+        "f = nn.AudioFrontEnd(20, 3)\nw = f.window\n"
+        "print(f.feed(bytes(2)), f.feed(bytes(958)), f.feed(bytes(640 * 4)), len(w), w is f.window)\n"
+        "f.reset()\nprint(set(w) == {128}, f.feed(bytes(958)))\n"
+    )
+    assert "0 1 4 120 True" in text and "True 0" in text
+
+
+def test_model_refuses_input_of_the_wrong_size_and_noise(run):
+    text = run(
+        "from node.model import split\n_, d = split(nn.builtin('kws'))\nm = nn.Model(d)\n"
+        "print(m.input_shape, m.output_shape, m.output_scale, m.output_zero_point, m.size == len(d))\n"
+        "out = m.invoke(bytes(1960))\nprint(min(out) >= -128, m.invoke(bytes(1960)) is out, len(out))\n"
+        "for bad in (lambda: m.invoke(bytes(10)), lambda: nn.Model(b'no model at all')):\n"
+        "    try:\n        bad()\n    except ValueError as e:\n        print('refused:', e)\n"
+        "m.state_reset()\n"
+    )
+    assert "(1, 49, 40, 1) (1, 4) 0.00390625 -128 True" in text
+    assert "True True 4" in text
+    assert text.count("refused:") == 2
