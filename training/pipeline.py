@@ -56,7 +56,7 @@ class Budget:
 
 
 BUDGETS: Mapping[str, Budget] = {
-    "demo": Budget(features.Amounts(10, 3, 800), Settings(), 400, 40, 45.0),
+    "demo": Budget(features.Amounts(10, 3, 1600), Settings(), 400, 40, 45.0),
     "tiny": Budget(
         features.Amounts(2, 1, 60),
         Settings(epochs=5, sampling=batches.Sampling(examples=2048, batch=64)),

@@ -30,7 +30,7 @@ class Settings:
         words: weight of the loss for telling all words apart.
     """
 
-    epochs: int = 40
+    epochs: int = 45
     sampling: batches.Sampling = field(default_factory=batches.Sampling)
     rate: float = 3e-3
     warmup: int = 100
