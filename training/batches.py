@@ -32,7 +32,7 @@ class Sampling:
     batch: int = 128
     silence: float = 0.14
     unknown: float = 0.42
-    near: float = 0.45
+    near: float = 0.6
     partial: float = 0.08
 
 
