@@ -19,6 +19,7 @@ help:  ## this list
 STAMP := $(VENV)/installed-$(shell cksum < pyproject.toml | cut -d' ' -f1)
 
 $(STAMP):
+	@command -v $(PYTHON) >/dev/null || { echo 'cicada: there is no $(PYTHON): install Python 3.10 to 3.13, or set PYTHON=' >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit("cicada: Python %d.%d found, 3.10 to 3.13 needed: set PYTHON=python3.x" % sys.version_info[:2] if not (3, 10) <= sys.version_info[:2] <= (3, 13) else 0)'
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo 'cicada: Python has no venv module: install it (Debian: apt install python3-venv)' >&2; exit 1; }
 	@echo 'installing into $(VENV) (TensorFlow alone is 2 GB, once)'

@@ -132,3 +132,14 @@ def save_wav(path: Path | str, pcm: np.ndarray, rate: int = RATE) -> None:
         file.setframerate(rate)
         file.writeframes(pcm.astype("<i2").tobytes())
     write_atomic(Path(path), buffer.getvalue())
+
+
+def write_flac(path: Path, pcm: np.ndarray) -> None:
+    """Write ``int16[n]`` as a 16 kHz FLAC file, for folders that are renamed into place as a whole.
+
+    Raises:
+        OSError: the file cannot be written (libsndfile itself would not say why).
+    """
+    buffer = io.BytesIO()
+    soundfile.write(buffer, pcm, RATE, format="FLAC", subtype="PCM_16")
+    path.write_bytes(buffer.getvalue())

@@ -169,3 +169,11 @@ def test_save_wav_takes_mono_int16_only(tmp_path, pcm):
 def test_reference_recordings_are_read(shared_data):
     pcm = audio.load(shared_data / "audio" / "yes_1000ms.wav")
     assert len(pcm) == 16000 and np.abs(pcm).max() > 1000
+
+
+def test_flac_comes_back_as_it_was_and_a_full_disk_is_an_oserror(tmp_path):
+    pcm = np.random.default_rng(5).integers(-32768, 32768, 5000).astype(np.int16)
+    audio.write_flac(tmp_path / "a.flac", pcm)
+    assert np.array_equal(audio.load(tmp_path / "a.flac"), pcm)
+    with pytest.raises(OSError):
+        audio.write_flac(Path("/dev/full"), pcm)

@@ -22,7 +22,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
-import soundfile
 import soxr
 
 from cicada.tools import audio, stages
@@ -179,7 +178,7 @@ def _speak(folder: Path, task: _Task, seed: int) -> list[tuple[str, str, str, st
         for number in range(count):
             pcm = record(utter(word, task.voice, engine, rng), rng)
             name = f"{word}/{speaker}_nohash_{number}.flac"
-            soundfile.write(folder / name, pcm, audio.RATE, subtype="PCM_16")
+            audio.write_flac(folder / name, pcm)
             rows.append((name, word, speaker, task.split))
     return rows
 
@@ -274,7 +273,7 @@ def _write_backgrounds(
         parts[split]["babble"] = _babble(heard, lengths[split] * audio.RATE, split, seed)
     for name in parts["train"]:
         joined = speech_commands.join_background({split: parts[split][name] for split in SPLITS})
-        soundfile.write(target / f"{name}.flac", joined, audio.RATE, subtype="PCM_16")
+        audio.write_flac(target / f"{name}.flac", joined)
 
 
 def _babble(clips: Sequence[Path], count: int, split: str, seed: int) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import itertools
 import os
 import shutil
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cicada.tools.errors import UserError
+from cicada.tools.errors import UserError, from_os_error
 
 #: Ways to pronounce English that espeak-ng knows: British (several), Scottish, American, Caribbean.
 ACCENTS = (
@@ -80,6 +81,8 @@ class Espeak:
             data = espeakng_loader.get_data_path()
             self._variants = {path.name for path in Path(data, "voices", "!v").iterdir()}
         except (ImportError, OSError, RuntimeError) as error:
+            if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+                raise from_os_error(error, "copying the speech synthesiser") from error
             raise UserError(
                 f"the speech synthesiser espeak-ng cannot be loaded ({error}): {_MEND}"
             ) from error
