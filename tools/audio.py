@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import wave
 from collections.abc import Callable
@@ -60,8 +61,9 @@ def load(path: Path | str) -> np.ndarray:
 def _read(path: Path) -> tuple[np.ndarray, int, str]:
     """Samples ``[n, channels]`` (int16 where the file holds just that, else float64), rate, subtype."""
     try:
-        # An open file, not a name: libsndfile then goes by the content, whatever the name ends in.
-        with path.open("rb") as raw, soundfile.SoundFile(io.BytesIO(raw.read())) as file:
+        # A descriptor, not a name: libsndfile then goes by the content, whatever the name ends in. Not a
+        # Python file either: Ctrl-C during a call back into Python would be lost.
+        with path.open("rb") as raw, soundfile.SoundFile(raw.fileno(), closefd=False) as file:
             rate, depth, announced = file.samplerate, file.subtype, file.frames
             samples = file.read(dtype="int16" if depth == "PCM_16" else "float64", always_2d=True)
     except OSError as error:
@@ -140,6 +142,9 @@ def write_flac(path: Path, pcm: np.ndarray) -> None:
     Raises:
         OSError: the file cannot be written (libsndfile itself would not say why).
     """
-    buffer = io.BytesIO()
-    soundfile.write(buffer, pcm, RATE, format="FLAC", subtype="PCM_16")
-    path.write_bytes(buffer.getvalue())
+    try:
+        soundfile.write(str(path), pcm, RATE, format="FLAC", subtype="PCM_16")
+    except soundfile.LibsndfileError as error:
+        with path.open("ab") as probe:  # meets the same fault and names it
+            probe.write(bytes(1 << 16))
+        raise OSError(errno.EIO, str(error), str(path)) from error

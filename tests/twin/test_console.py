@@ -22,7 +22,7 @@ from cicada.tools.twin.twin import Twin
 from cicada.tools.twin.sound import Sound
 def stop(*a): raise KeyboardInterrupt
 signal.signal(signal.SIGTERM, stop)
-twin = Twin(Path(sys.argv[1]).read_bytes(), load_board("twin"), Sound([], 60), Path(sys.argv[2]), speed=1.0)
+twin = Twin(Path(sys.argv[1]).read_bytes(), load_board("twin"), Sound([], 60), Path(sys.argv[2]), speed=4.0)
 try:
     twin.run()
 except KeyboardInterrupt:
@@ -88,7 +88,7 @@ def test_ctrl_c_interrupts_and_the_repl_answers(board):
 def test_monitor_shows_the_console_and_ends(board):
     command = [sys.executable, "-m", "cicada.tools.cli", "monitor", "--port", str(board.port)]
     run = subprocess.run(
-        [*command, "--seconds", "3"], capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False
+        [*command, "--seconds", "6"], capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False
     )
     assert run.returncode == 0, run.stderr
     assert "node: " in run.stdout
