@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 from pathlib import Path
 
 from rich.console import Console
@@ -20,7 +21,7 @@ from cicada.training.corpora import Corpus, open_corpus
 from cicada.training.pipeline import Result
 from cicada.training.pipeline import train as run_training
 
-VERSION = "0.1.0"
+VERSION = importlib.metadata.version("cicada")
 _OUT = BUILD / "kws"
 
 
@@ -81,13 +82,18 @@ def _report(console: Console, result: Result, corpus: Corpus, twin: Twin) -> int
     table.add_row("accuracy overall", f"{result.accuracy:.1%} (INT8, TFLM, speakers never trained on)")
     table.add_row("model", f"{result.model_bytes:,} bytes, {result.macs:,} MACs")
     table.add_row("arena", f"{result.arena_bytes:,} bytes (64-bit host)")
+    speed = f"{board.CHIP.upper()} at {board.CPU_HZ // 10**6} MHz"
+    inference = f"{twin.chip.inference_us / 1000:.0f} ms on {speed}"
+    table.add_row("inference", f"{inference} (estimated from MACs, not run on hardware)")
+    stream = result.metrics["stream"]["test"]
     table.add_row(
-        "inference", f"{twin.chip.inference_us / 1000:.0f} ms on an ESP32 at 240 MHz (estimate from MACs)"
+        "on a dense stream",
+        f"{stream['detected']} of {stream['wanted']} words detected, {stream['false_accepts']} false in "
+        f"{stream['hours'] * 60:.0f} min of test speakers and noise",
     )
     table.add_row("on the twin", seen.summary())
-    table.add_row(
-        "average current", f"{meter.average_ma():.1f} mA in the demo, {listening:.1f} mA while listening"
-    )
+    currents = f"{meter.average_ma():.1f} mA in the demo, {listening:.1f} mA while listening"
+    table.add_row("average current", f"{currents} (board figures)")
     for title, current in (("as in the demo", meter.average_ma()), ("always listening", listening)):
         hours = battery_hours(board.BATTERY, current)
         table.add_row(f"battery {title}", f"{hours / 24:.1f} days on a {board.BATTERY['title']}")

@@ -100,6 +100,13 @@ def test_the_application_does_not_know_the_twin():
         assert "twin" not in path.read_text().lower(), path
 
 
+def test_the_node_has_the_version_of_the_distribution():
+    import importlib.metadata
+
+    source = (ROOT / "firmware" / "app" / "node" / "__init__.py").read_text()
+    assert f'VERSION = "{importlib.metadata.version("cicada")}"' in source
+
+
 def test_no_feature_code_in_training():
     """Wall 1: one front end. Training reaches features only through cicada.tools.engine."""
     for path in (ROOT / "training").rglob("*.py"):

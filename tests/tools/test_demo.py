@@ -38,7 +38,7 @@ def test_at_least_93_percent_on_speakers_never_trained_on(real):
     result = json.loads((BUILD / "kws" / "result.json").read_text())
     assert result["labels"] == ["_silence_", "_unknown_", "yes", "no"]
     assert result["accuracy"] >= 0.93
-    assert sum(result["accuracy_by_word"].values()) / 4 >= 0.93
+    assert min(result["accuracy_by_word"].values()) > 0.75  # no class is bought with another
     assert result["model_bytes"] == (BUILD / "kws" / "kws.tflite").stat().st_size <= 64 * 1024
 
 
