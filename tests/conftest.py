@@ -7,8 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from cicada.tools.paths import ROOT
+
+# Machines differ in speed, so no example is failed for its time; and CI must not fail by luck.
+settings.register_profile("cicada", deadline=None, derandomize=os.environ.get("CI") == "true")
+settings.load_profile("cicada")
 
 
 @pytest.fixture(scope="session")
