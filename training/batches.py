@@ -1,4 +1,4 @@
-"""Training batches: strips cut at random shifts, masked, mixed.
+"""Training batches: strips cut at random shifts, masked.
 
 A strip is longer than the model's window, so where the word lies in the window is decided here, anew
 for every epoch: anywhere as long as the whole word is inside, because a listening device sees it slide
@@ -55,7 +55,7 @@ def epoch(strips: Strips, classes: int, how: Sampling, seed: int, number: int) -
         y = identity[np.where(partial, 1, strips.y[index])]
         _mask(x, rng)
         word = words[np.where(partial, 0, strips.word[index])]
-        yield _mix(x, y, word, rng)
+        yield x[..., None], y, word
 
 
 def _draw(y: np.ndarray, classes: int, how: Sampling, rng: np.random.Generator) -> np.ndarray:
@@ -97,25 +97,13 @@ def _offsets(
 
 
 def _mask(x: np.ndarray, rng: np.random.Generator) -> None:
-    """SpecAugment (arXiv:1904.08779) in place: a stretch of time and one of channels at the lowest value."""
+    """SpecAugment (arXiv:1904.08779) in place, in every other example on average: a stretch of time and one
+    of channels at the lowest value."""
     count, frames, channels = x.shape
+    masked = rng.random(count) < 0.5
     for axis, size, widest in ((1, frames, 8), (2, channels, 6)):
-        width = rng.integers(0, widest + 1, count)
+        width = rng.integers(0, widest + 1, count) * masked
         start = rng.integers(0, size - width + 1)
         at = np.arange(size)
         hit = (at >= start[:, None]) & (at < (start + width)[:, None])
         x[hit[:, :, None].repeat(channels, 2) if axis == 1 else hit[:, None, :].repeat(frames, 1)] = -1.0
-
-
-def _mix(
-    x: np.ndarray, y: np.ndarray, word: np.ndarray, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mixup (arXiv:1710.09412) of every fourth example with another of the batch."""
-    weight = np.where(rng.random(len(x)) < 0.25, rng.beta(0.3, 0.3, len(x)), 1.0).astype(np.float32)
-    other = rng.permutation(len(x))
-
-    def mixed(values: np.ndarray) -> np.ndarray:
-        share = weight.reshape(-1, *[1] * (values.ndim - 1))
-        return values * share + values[other] * (1 - share)
-
-    return mixed(x)[..., None], mixed(y), mixed(word)

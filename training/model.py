@@ -55,7 +55,7 @@ def build(classes: int, words: int) -> tuple[keras.Model, keras.Model]:
         x = normalised(x, p)
     x = layers.AveragePooling2D(x.shape[1:3])(x)
     x = layers.Flatten()(x)
-    x = layers.Dropout(0.2)(x)
+    x = layers.Dropout(0.1)(x)
     outputs = layers.Dense(classes, activation="softmax", name="scores")(x)
     said = layers.Dense(words, activation="softmax", name="words")(x)
     return keras.Model(inputs, outputs, name="kws"), keras.Model(inputs, [outputs, said], name="lesson")

@@ -32,11 +32,11 @@ class Settings:
 
     epochs: int = 45
     sampling: batches.Sampling = field(default_factory=batches.Sampling)
-    rate: float = 3e-3
+    rate: float = 6e-3
     warmup: int = 100
     decay: float = 1e-3
     smoothing: float = 0.05
-    words: float = 0.5
+    words: float = 1.0
 
 
 def fit(
@@ -57,7 +57,7 @@ def fit(
 
     Returns:
         the model's weights in Keras's order, and for each epoch ``loss``, ``accuracy`` (training, on
-        distorted and mixed examples), ``val_loss`` and ``val_accuracy`` (mean over the classes).
+        distorted examples), ``val_loss`` and ``val_accuracy`` (mean over the classes).
 
     Raises:
         UserError: the loss is not a number any more.
