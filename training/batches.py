@@ -40,8 +40,9 @@ def epoch(strips: Strips, classes: int, how: Sampling, seed: int, number: int) -
     """Batches of one epoch; the same seed and number give the same ones.
 
     Yields:
-        ``float32[batch, 49, 40, 1]`` features divided by 128, ``float32[batch, classes]`` class shares,
-        ``float32[batch, words]`` shares of what was really said (word 0: nothing whole).
+        ``float32[batch, 49, 40, 1]`` features divided by 128, one-hot
+        ``float32[batch, classes]`` classes and ``float32[batch, words]`` words really said (word 0: nothing
+        whole).
     """
     rng = np.random.default_rng([seed, number])
     chosen = _draw(strips.y, classes, how, rng)

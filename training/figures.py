@@ -49,9 +49,7 @@ def curves(path: Path, history: Sequence[Mapping[str, float]]) -> None:
     epochs = np.arange(1, len(history) + 1)
     with _figure(path, (9, 3.6), ncols=2) as (_, axes):
         for axis, name, title in ((axes[0], "loss", "Loss"), (axes[1], "accuracy", "Accuracy")):
-            axis.plot(
-                epochs, [h[name] for h in history], color=_WORDS[0], label="training (distorted)"
-            )
+            axis.plot(epochs, [h[name] for h in history], color=_WORDS[0], label="training (distorted)")
             axis.plot(
                 epochs, [h["val_" + name] for h in history], color=_WORDS[1], label="validation (clean)"
             )
