@@ -15,6 +15,7 @@ help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
 	@echo 'variables: DATA=folder WORDS=yes,no SEED=1 BOARD=twin PORT=/dev/ttyUSB0'
 
+# pip shows its progress bars on a terminal, and only there.
 # The stamp carries the hash of pyproject.toml: changed pins mean a new installation, nothing else does.
 STAMP := $(VENV)/installed-$(shell cksum < pyproject.toml | cut -d' ' -f1)
 
@@ -24,7 +25,7 @@ $(STAMP):
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo 'cicada: Python has no venv module: install it (Debian: apt install python3-venv)' >&2; exit 1; }
 	@echo 'installing into $(VENV) (TensorFlow alone is 2 GB, once)'
 	@$(PYTHON) -m venv $(VENV)
-	@$(VENV)/bin/python -m pip install --disable-pip-version-check --quiet -e '.[twin,train,test]' \
+	@$(VENV)/bin/python -m pip install --disable-pip-version-check $(if $(MAKE_TERMOUT),,--quiet) -e '.[twin,train,test]' \
 	  || { echo 'cicada: pip could not install the packages named above: check the network and free disk (4 GB), then run make again' >&2; exit 1; }
 	@rm -f $(VENV)/installed-*; touch $@
 

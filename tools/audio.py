@@ -25,13 +25,19 @@ _RATE_MIN, _RATE_MAX = 4000, 384000
 
 #: Called with one line the first time a recording had to be converted in a certain way.
 on_note: Callable[[str], None] = print
-_noted: set[str] = set()
+_noted: dict[str, str] = {}
 
 
-def _note(kind: str, line: str) -> None:
+def note(kind: str, line: str) -> None:
+    """Report ``line`` through :data:`on_note` if nothing of its ``kind`` was reported before."""
     if kind not in _noted:
-        _noted.add(kind)
+        _noted[kind] = line
         on_note(line)
+
+
+def noted() -> dict[str, str]:
+    """What was reported so far, by kind; a worker process hands it to its parent."""
+    return dict(_noted)
 
 
 def forget_notes() -> None:
@@ -96,20 +102,20 @@ def _convert(path: Path, samples: np.ndarray, rate: int) -> np.ndarray:
             f"{path} has samples that are not numbers (NaN or infinite): export it again or delete it"
         )
     if samples.shape[1] > 1:
-        _note(
+        note(
             "channels",
             f"note: {path} has {samples.shape[1]} channels; such recordings are mixed down to mono",
         )
     mono = samples.mean(axis=1)
     if rate != RATE:
-        _note("rate", f"note: {path} is sampled at {rate} Hz; such recordings are resampled to {RATE} Hz")
+        note("rate", f"note: {path} is sampled at {rate} Hz; such recordings are resampled to {RATE} Hz")
         mono = soxr.resample(mono, rate, RATE, quality="HQ")
         if not len(mono):
             raise UserError(f"{path} is shorter than one sample at {RATE} Hz: record it again or delete it")
     scaled = np.rint(mono * 32768.0)
     # A resampler may overshoot by a little at any loud edge; only real excess is worth a word.
     if np.abs(samples).max() > 1.0:
-        _note("level", f"note: {path} goes beyond full scale; such samples are clipped")
+        note("level", f"note: {path} goes beyond full scale; such samples are clipped")
     return np.clip(scaled, -32768, 32767).astype(np.int16)
 
 

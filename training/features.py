@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cicada.tools import engine
+from cicada.tools import audio, engine
 from cicada.tools.audio import RATE
 from cicada.tools.errors import UserError
 from cicada.training import progress, scenes
@@ -127,7 +127,9 @@ def _in_parallel(corpus: Corpus, jobs: Sequence[tuple]) -> list[tuple[np.ndarray
         with progress.bar("Features", sum(len(job[1]) for job in jobs)) as advance:
             pending = {executor.submit(_run, job): number for number, job in enumerate(jobs)}
             for future in as_completed(pending):
-                done[pending[future]] = future.result()
+                done[pending[future]], notes = future.result()
+                for kind, line in notes.items():
+                    audio.note(kind, line)
                 advance(len(jobs[pending[future]][1]))
     except BrokenProcessPool as error:
         raise UserError(
@@ -151,14 +153,20 @@ _others: list[Clip]
 
 
 def _begin(corpus: Corpus) -> None:
-    """Set up a worker; Ctrl-C is the parent's to handle."""
+    """Set up a worker; Ctrl-C is the parent's to handle, and what there is to say is the parent's to say."""
     global _corpus, _others
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    audio.on_note = lambda line: None
     _corpus = corpus
     _others = [c for c in corpus.clips if c.split == "train" and c.word not in corpus.words]
 
 
-def _run(job: tuple) -> tuple[np.ndarray, ...]:
+def _run(job: tuple) -> tuple[tuple[np.ndarray, ...], dict[str, str]]:
+    """Arrays of one job, and what reading its recordings gave to say."""
+    return _made(job), audio.noted()
+
+
+def _made(job: tuple) -> tuple[np.ndarray, ...]:
     kind, indices, seed, variant = job
     if kind == "strips":
         clips = [_corpus.clips[index] for index in indices]
