@@ -25,7 +25,8 @@ def test_sleep_lowers_the_average_but_not_the_waking_one():
     meter.spend(9_000_000, DEEP_SLEEP)
     assert meter.average_ma() == pytest.approx((60.005 + 9 * 0.015) / 10)
     assert meter.average_ma(awake_only=True) == pytest.approx(60.005)
-    assert meter.seconds(DEEP_SLEEP) == 9.0
+    spent = [(s.state, s.end - s.start) for s in meter.stretches]
+    assert spent == [(BUSY, 1_000_000), (DEEP_SLEEP, 9_000_000)]
 
 
 @given(st.lists(st.tuples(st.integers(0, 10**7), st.sampled_from([BUSY, IDLE, DEEP_SLEEP]), st.booleans())))

@@ -62,10 +62,6 @@ class PowerMeter:
         """Charge drawn so far, mAh."""
         return sum((s.end - s.start) * s.current for s in self.stretches) / _US_PER_HOUR
 
-    def seconds(self, state: str) -> float:
-        """Time spent in ``state``, s."""
-        return sum(s.end - s.start for s in self.stretches if s.state == state) / 1e6
-
     def average_ma(self, awake_only: bool = False) -> float:
         """Average current, mA, over everything or over the time not in deep sleep."""
         chosen = [s for s in self.stretches if not (awake_only and s.state == DEEP_SLEEP)]
