@@ -1,0 +1,239 @@
+"""NOR flash with its rules, its wear and its faults.
+
+Programming clears bits, only erasing a 4 KiB sector sets them again; anything else raises at once instead of
+being forgiven. Every page program and every sector erase is one numbered operation, before, inside or after
+which the power can be cut. A cut inside an operation leaves what a real chip may leave: part of the bytes,
+part of the bits, a sector half erased. The same cut leaves the same bytes, so a failure can be replayed from
+its name alone.
+
+    flash = NorFlash(4 << 20)
+    flash.erase(0x1000, 4096)
+    flash.program(0x1000, b"...")
+    flash.cut = Cut.parse("17:inside:bits:3")  # the 18th operation from now on is torn
+"""
+
+from __future__ import annotations
+
+import random
+from array import array
+from collections.abc import Callable
+from dataclasses import dataclass
+
+SECTOR = 4096
+PAGE = 256
+SIZES = (4 << 20, 8 << 20, 16 << 20)
+
+BEFORE, INSIDE, AFTER = "before", "inside", "after"
+#: What a torn operation leaves: a prefix of its bytes; a random part of its bits; a prefix whose last byte is
+#: torn in its bits; or bits alone, but only in part of the area.
+SHAPES = ("prefix", "bits", "byte", "patch")
+
+
+class IllegalOperation(ValueError):
+    """Something no NOR chip does: the program that asked for it is wrong."""
+
+
+class PowerCut(Exception):
+    """The power went; the flash is as the cut left it."""
+
+    def __init__(self, cut: Cut) -> None:
+        super().__init__(f"power cut at flash operation {cut}")
+        self.cut = cut
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Where the power goes.
+
+    Args:
+        operation: number of the flash operation (see :attr:`NorFlash.operations`).
+        when: ``before``, ``inside`` or ``after`` it.
+        shape: what a cut inside leaves, one of :data:`SHAPES`.
+        seed: of the torn bits and bytes.
+    """
+
+    operation: int
+    when: str = INSIDE
+    shape: str = "prefix"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.when not in (BEFORE, INSIDE, AFTER) or self.shape not in SHAPES or self.operation < 0:
+            raise ValueError(
+                f"no power cut is called '{self}': it is NUMBER:before|inside|after[:{'|'.join(SHAPES)}[:SEED]]"
+            )
+
+    def __str__(self) -> str:
+        return f"{self.operation}:{self.when}:{self.shape}:{self.seed}"
+
+    @classmethod
+    def parse(cls, text: str) -> Cut:
+        """The cut that ``str`` calls ``text``; shape and seed may be left out."""
+        number, when, *rest = [*text.split(":"), INSIDE][: max(2, text.count(":") + 1)]
+        try:
+            return cls(int(number), when, rest[0] if rest else "prefix", int(rest[1]) if rest[1:] else 0)
+        except ValueError as error:
+            if "no power cut" in str(error):
+                raise
+            raise ValueError(f"no power cut is called '{text}': it is NUMBER:WHEN:SHAPE:SEED") from error
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One operation: ``kind`` is ``program`` or ``erase``, ``size`` bytes from ``at``."""
+
+    number: int
+    kind: str
+    at: int
+    size: int
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Everything a chip holds, to be put back by :meth:`NorFlash.restore`."""
+
+    data: bytes
+    wear: bytes
+    operations: int
+
+
+class NorFlash:
+    """A serial NOR flash chip.
+
+    Args:
+        size: 4, 8 or 16 MiB.
+        data: contents; erased without it. A buffer that can be written (``bytearray``, ``mmap``) of the right
+            size is used in place, anything else is copied.
+        on_operation: called after every operation that was carried out, e.g. to let time pass.
+
+    Attributes:
+        operations: how many operations were begun so far, which is also the number of the next one.
+        wear: erase cycles of every sector.
+        cut: the power cut to come, or None; it is taken away when it happens.
+        log: where operations are noted down if it is a list; None keeps nothing.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        data: bytes | bytearray | memoryview | None = None,
+        on_operation: Callable[[Operation], None] | None = None,
+    ) -> None:
+        if size not in SIZES:
+            raise ValueError(f"a NOR flash here has 4, 8 or 16 MiB, not {size} bytes")
+        if data is not None and len(data) != size:
+            raise ValueError(f"the contents have {len(data)} bytes, the flash {size}")
+        if data is None:
+            data = bytearray(b"\xff") * size
+        self._data = memoryview(data if not memoryview(data).readonly else bytearray(data)).cast("B")
+        self.size = size
+        self.operations = 0
+        self.wear = array("I", bytes(4 * (size // SECTOR)))
+        self.cut: Cut | None = None
+        self.log: list[Operation] | None = None
+        self.on_operation = on_operation
+
+    def read(self, at: int, count: int) -> bytes:
+        """``count`` bytes from ``at``."""
+        self._inside(at, count, "read")
+        return bytes(self._data[at : at + count])
+
+    def program(self, at: int, data: bytes | bytearray | memoryview) -> None:
+        """Clear bits: what lies at ``at`` becomes ``data``, page by page, each page one operation.
+
+        Raises:
+            IllegalOperation: outside the chip, or if a bit would have to be set.
+            PowerCut: if :attr:`cut` says so.
+        """
+        data = bytes(data)
+        self._inside(at, len(data), "program")
+        old = int.from_bytes(self._data[at : at + len(data)], "little")
+        new = int.from_bytes(data, "little")
+        if new & ~old:
+            wrong = new & ~old
+            where = at + ((wrong & -wrong).bit_length() - 1) // 8
+            raise IllegalOperation(
+                f"programming 0x{data[where - at]:02x} over 0x{self._data[where]:02x} at 0x{where:x} would set "
+                "bits: erase the sector first"
+            )
+        for start in self._pages(at, len(data)):
+            stop = min((start // PAGE + 1) * PAGE, at + len(data))
+            self._operate("program", start, data[start - at : stop - at])
+
+    def erase(self, at: int, count: int = SECTOR) -> None:
+        """Set every bit of the sectors from ``at`` on, each sector one operation.
+
+        Raises:
+            IllegalOperation: outside the chip or not on sector borders.
+            PowerCut: if :attr:`cut` says so.
+        """
+        self._inside(at, count, "erase")
+        if at % SECTOR or count % SECTOR:
+            raise IllegalOperation(f"erase of {count} bytes at 0x{at:x}: only whole 4096-byte sectors erase")
+        for start in range(at, at + count, SECTOR):
+            self._operate("erase", start, b"\xff" * SECTOR)
+
+    def snapshot(self) -> Snapshot:
+        """A copy of everything."""
+        return Snapshot(bytes(self._data), self.wear.tobytes(), self.operations)
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Become what the chip was at ``snapshot``; a cut to come is forgotten."""
+        if len(snapshot.data) != self.size:
+            raise ValueError("the snapshot is of a flash of another size")
+        self._data[:] = snapshot.data
+        self.wear = array("I", snapshot.wear)
+        self.operations = snapshot.operations
+        self.cut = None
+
+    @staticmethod
+    def _pages(at: int, count: int) -> list[int]:
+        if not count:
+            return []
+        return [at, *range((at // PAGE + 1) * PAGE, at + count, PAGE)]
+
+    def _inside(self, at: int, count: int, what: str) -> None:
+        if at < 0 or count < 0 or at + count > self.size:
+            raise IllegalOperation(f"{what} of {count} bytes at 0x{at:x}: the flash ends at 0x{self.size:x}")
+
+    def _operate(self, kind: str, at: int, new: bytes) -> None:
+        number, cut = self.operations, self.cut
+        self.operations += 1
+        due = cut is not None and cut.operation == number
+        if due:
+            self.cut = None
+        if due and cut.when == BEFORE:
+            raise PowerCut(cut)
+        if self.log is not None:
+            self.log.append(Operation(number, kind, at, len(new)))
+        if kind == "erase":
+            self.wear[at // SECTOR] += 1
+        area = self._data[at : at + len(new)]
+        area[:] = torn(bytes(area), new, cut.shape, cut.seed) if due and cut.when == INSIDE else new
+        if due:
+            raise PowerCut(cut)
+        if self.on_operation:
+            self.on_operation(Operation(number, kind, at, len(new)))
+
+
+def torn(old: bytes, new: bytes, shape: str, seed: int) -> bytes:
+    """What lies there when the power goes while ``old`` becomes ``new`` (same length, not empty)."""
+    rng = random.Random(f"{shape}:{seed}:{len(old)}")
+    done = rng.randrange(len(old))  # bytes that were finished
+    if shape == "prefix":
+        return new[:done] + old[done:]
+    if shape == "byte":
+        return new[:done] + _some_bits(old[done : done + 1], new[done : done + 1], rng) + old[done + 1 :]
+    if shape == "bits":
+        return _some_bits(old, new, rng)
+    end = rng.randrange(done, len(old)) + 1
+    return old[:done] + _some_bits(old[done:end], new[done:end], rng) + old[end:]
+
+
+def _some_bits(old: bytes, new: bytes, rng: random.Random) -> bytes:
+    """Each bit from ``new`` or from ``old``, by chance."""
+    mask = rng.getrandbits(8 * len(old))
+    if rng.random() < 0.5:  # mostly done rather than half done
+        mask |= rng.getrandbits(8 * len(old))
+    mixed = int.from_bytes(old, "little") & ~mask | int.from_bytes(new, "little") & mask
+    return mixed.to_bytes(len(old), "little")
