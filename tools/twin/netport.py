@@ -2,7 +2,8 @@
 
 pyserial's ``rfc2217.PortManager`` speaks the protocol; here are its socket and the port it believes to drive.
 Programs open it as ``rfc2217://127.0.0.1:PORT``. Unlike a pty it has the lines DTR and RTS, by which
-esptool resets a chip.
+esptool resets a chip. pyserial's client sleeps 50 ms after every setting, which costs esptool 0.2 s a
+command whatever the server does.
 """
 
 from __future__ import annotations
