@@ -9,7 +9,7 @@ VENV := .venv
 CICADA := $(VENV)/bin/cicada
 TRAINING := --words "$(WORDS)" --seed $(SEED) $(if $(DATA),--data "$(DATA)")
 
-.PHONY: help demo test train twin twin-stop monitor data engine lint format clean
+.PHONY: help demo test train twin twin-stop monitor data engine bench lint format clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -49,6 +49,9 @@ data: $(STAMP)  ## download Google Speech Commands v0.02 (2.3 GB)
 
 engine: $(STAMP)  ## build the engine's shared library
 	@$(CICADA) engine
+
+bench: $(STAMP)  ## count the front end's instructions (RV32IMC under QEMU)
+	@$(CICADA) bench
 
 test: $(STAMP)  ## the whole test suite
 	@$(VENV)/bin/python -m pytest $(PYTEST)

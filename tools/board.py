@@ -9,7 +9,10 @@ from types import ModuleType
 from cicada.tools.errors import UserError
 from cicada.tools.paths import board_dir
 
-_KEYS = "NAME TITLE CHIP FLASH_SIZE CPU_HZ HEAP MICROPHONE LED POWER CYCLES BOOT_MS BATTERY".split()
+_KEYS = (
+    "NAME TITLE CHIP UNIQUE_ID FLASH_SIZE CPU_HZ HEAP MICROPHONE LED POWER POWER_AT_MHZ FLASH_US CYCLES "
+    "BOOT_MS BATTERY"
+).split()
 
 
 def load_module(path: Path, name: str) -> ModuleType:

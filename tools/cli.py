@@ -74,6 +74,9 @@ def _parser() -> argparse.ArgumentParser:
     fetch.add_argument("--to", type=Path, help="folder (default: build/data/<name>)")
     fetch.set_defaults(run=_fetch)
 
+    bench = commands.add_parser("bench", help="count the front end's instructions on a small CPU")
+    bench.set_defaults(run=_bench)
+
     engine = commands.add_parser("engine", help="build the engine's shared library for this machine")
     engine.set_defaults(run=_engine)
     return parser
@@ -136,6 +139,12 @@ def _fetch(options: argparse.Namespace) -> int:
     fetch_speech_commands(target)
     print(f"ready in {target}: train on it with  make demo DATA={target}")
     return 0
+
+
+def _bench(options: argparse.Namespace) -> int:
+    from cicada.tools.bench import bench
+
+    return bench()
 
 
 def _engine(options: argparse.Namespace) -> int:

@@ -83,7 +83,7 @@ def _report(console: Console, result: Result, corpus: Corpus, twin: Twin) -> int
     table.add_row("model", f"{result.model_bytes:,} bytes, {result.macs:,} MACs")
     table.add_row("arena", f"{result.arena_bytes:,} bytes (64-bit host)")
     speed = f"{board.CHIP.upper()} at {board.CPU_HZ // 10**6} MHz"
-    inference = f"{twin.chip.inference_us / 1000:.0f} ms on {speed}"
+    inference = f"{twin.chip.parts['neural'].inference_us / 1000:.0f} ms on {speed}"
     table.add_row("inference", f"{inference} (estimated from MACs, not run on hardware)")
     stream = result.metrics["stream"]["test"]
     table.add_row(

@@ -7,6 +7,7 @@ GPIO, so that it is powered down in deep sleep.
 NAME = "twin"
 TITLE = "Cicada twin (ESP32)"
 CHIP = "esp32"
+UNIQUE_ID = "240ac4c1cada"  # the MAC address in its eFuses
 
 FLASH_SIZE = 4 * 1024 * 1024
 CPU_HZ = 240_000_000
@@ -22,21 +23,35 @@ POWER = {
     # ESP32 Series Datasheet v3.5, table 6: modem sleep, 240 MHz, dual core: 30 mA idle, 68 mA busy.
     "cpu_busy": 68.0,
     "cpu_idle": 30.0,
-    # Same table: deep sleep with RTC timer and RTC memory.
+    # Same table: light sleep; deep sleep with RTC timer and RTC memory.
+    "light_sleep": 0.8,
     "deep_sleep": 0.010,
+    # Same datasheet, table 15: receiving takes 95 to 100 mA, sending 802.11b at 19.5 dBm 240 mA, each with
+    # the CPU idle at 30 mA; here is what the radio adds. Associated and idle in modem sleep: an assumption,
+    # the receiver on for 5 ms of every beacon's 102 ms.
+    "wifi_receive": 68.0,
+    "wifi_send": 210.0,
+    "wifi_associated": 3.3,
     # INMP441 datasheet rev. 1.1, table 1, 3.3 V: normal mode; power down (CHIPEN low).
     "microphone_on": 2.2,
     "microphone_off": 0.0045,
 }
+
+# The chip at lower frequencies, same table.
+POWER_AT_MHZ = {160: {"cpu_busy": 44.0, "cpu_idle": 27.0}, 80: {"cpu_busy": 31.0, "cpu_idle": 20.0}}
+# W25Q32JV datasheet rev. G, section 9.6, typical: page program 0.4 ms, sector erase 45 ms.
+FLASH_US = {"program": 400, "erase": 45_000}
 
 # CPU cycles, to turn work into time.
 CYCLES = {
     # ESP-NN's README: person detection takes 380 ms on an ESP32 at 240 MHz. That model (MobileNet v1,
     # width 0.25, 96 x 96 x 1) has 7.2 M multiply-accumulates: 91.2 M cycles / 7.2 M.
     "per_mac": 12.7,
-    # TFLM's microfrontend takes 96 870 RV32IMC instructions a step (GCC -O2, counted by minstret in
-    # QEMU); 1.22 cycles an instruction as for person detection on this core.
-    "per_frame": 118_000,
+    # 61 159 RV32IMC instructions a frame at a 20 ms step (GCC 12.2 -O2; `make bench` counts them); 1.22
+    # cycles an instruction as for person detection on this core.
+    "per_frame": 75_000,
+    # Reading through the SPI driver: an assumption of 10 MB/s at 240 MHz.
+    "per_flash_byte": 24,
 }
 # From reset to main.py: an assumption, not a measurement.
 BOOT_MS = 500

@@ -14,8 +14,9 @@ import numpy as np
 from cicada.tools.board import load_board
 from cicada.tools.paths import FIRMWARE, program
 from cicada.tools.twin import romfs
-from cicada.tools.twin.image import app_image, compile_python, partition_table
+from cicada.tools.twin.appimage import build as app_image
 from cicada.tools.twin.image import application as application_payload
+from cicada.tools.twin.image import compile_python, partition_table
 from cicada.tools.twin.sound import Played, Sound
 from cicada.tools.twin.twin import Twin
 from cicada.training import container

@@ -57,9 +57,12 @@ def test_it_does_what_a_plain_model_of_it_does(steps):
     assert flash.read(0, len(model)) == bytes(model)
 
 
-def _fresh(storage=bytearray(SIZE)):  # noqa: B006 - one buffer for all examples, 4 MiB each would be slow
-    storage[: 3 * SECTOR] = b"\xff" * 3 * SECTOR
-    return storage
+_STORAGE = bytearray(SIZE)  # one buffer for all examples: 4 MiB each would be slow
+
+
+def _fresh():
+    _STORAGE[: 3 * SECTOR] = b"\xff" * 3 * SECTOR
+    return _STORAGE
 
 
 def test_programming_may_clear_bits_again_and_again(chip):

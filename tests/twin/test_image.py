@@ -1,9 +1,7 @@
 """Flash images: ESP-IDF's own readers accept them, and the boot loader refuses damaged ones."""
 
-import struct
 import subprocess
 import sys
-import zlib
 
 import pytest
 from esp_idf_defs import ImageMetadata, PartitionTable
@@ -12,41 +10,36 @@ from hypothesis import strategies as st
 
 from cicada.tools.board import load_board
 from cicada.tools.errors import UserError
-from cicada.tools.twin import image, romfs
+from cicada.tools.twin import appimage, image, otadata, partitions, romfs
 from cicada.tools.twin.boot import boot
+from cicada.tools.twin.flash import NorFlash
 
 BOARD = load_board("twin")
 PAYLOAD = romfs.pack({"main.mpy": b"\0" * 40, "models/kws.cmod": bytes(range(200))})
-OTA_0, OTA_1, OTADATA = 0x10000, 0x180000, 0xE000
+OTA_0 = 0x10000
 
 
-def flash(first=None, second=None, sequences=()):
-    """Flash image with app images and otadata entries ``(seq, crc_ok)``."""
+def flash(app):
+    """Flash with an app image in ota_0."""
     data = bytearray(b"\xff" * BOARD.FLASH_SIZE)
     table = image.partition_table("twin")
     data[0x8000 : 0x8000 + len(table)] = table
-    for offset, app in ((OTA_0, first), (OTA_1, second)):
-        if app:
-            data[offset : offset + len(app)] = app
-    for i, (sequence, good) in enumerate(sequences):
-        crc = zlib.crc32(struct.pack("<I", sequence), 0xFFFFFFFF) ^ (0 if good else 1)
-        entry = struct.pack("<I20sII", sequence, b"\xff" * 20, 2, crc)
-        data[OTADATA + i * 0x1000 : OTADATA + i * 0x1000 + 32] = entry
-    return bytes(data)
+    data[OTA_0 : OTA_0 + len(app)] = app
+    return NorFlash(len(data), data)
 
 
 def app(version="1.0.0"):
-    return image.app_image(PAYLOAD, version, BOARD)
+    return appimage.build(PAYLOAD, version, BOARD)
 
 
 @given(st.binary(min_size=1, max_size=4000), st.sampled_from(["0", "1.2.3", "x" * 31]))
 @settings(max_examples=40, deadline=None)
 def test_app_image_is_read_back_by_esp_idf_defs(payload, version):
-    built = image.app_image(payload, version, BOARD)
+    built = appimage.build(payload, version, BOARD)
     about = ImageMetadata.from_bytes(built, app_required=True)
     assert about.app_description.version == version
     assert about.app_description.project_name == "cicada"
-    assert image.payload_of(built)[: len(payload)] == payload
+    assert appimage.verify(built, "esp32", 1 << 20).payload[: len(payload)] == payload
     assert len(built) % 16 == 0
 
 
@@ -75,9 +68,9 @@ def test_partition_table_covers_the_flash_with_room_for_updates():
 
 def test_flash_image_holds_the_application_and_the_model():
     whole = image.flash_image("twin", {"kws": b"model"}, "1.1.1")
-    booted = boot(whole)
-    files = romfs.unpack(image.payload_of(booted.image))
-    assert booted.version == "1.1.1" and booted.label == "ota_0"
+    booted = boot(NorFlash(len(whole), whole), "esp32")
+    files = romfs.unpack(booted.image.payload)
+    assert booted.image.version == "1.1.1" and booted.partition.label == "ota_0"
     assert files["models/kws.cmod"] == b"model"
     assert {"main.mpy", "board.mpy", "node/app.mpy", "node/smoother.mpy"} <= set(files)
 
@@ -103,45 +96,45 @@ def test_any_flipped_bit_of_the_only_image_stops_the_boot(at, bit):
         return
     built[at] ^= 1 << bit
     with pytest.raises(UserError, match="no slot"):
-        boot(flash(bytes(built)))
+        boot(flash(bytes(built)), "esp32")
 
 
-def test_damaged_slot_falls_back_to_the_other():
-    bad = bytearray(app("2"))
-    bad[-1] ^= 1
-    assert boot(flash(app("1"), bytes(bad), [(2, True)])).version == "1"
-
-
-@pytest.mark.parametrize(
-    ("sequences", "version"),
-    [
-        ((), "1"),
-        ([(1, True)], "1"),
-        ([(2, True)], "2"),
-        ([(1, True), (2, True)], "2"),
-        ([(3, True), (2, True)], "1"),
-        ([(2, False)], "1"),
-        ([(2, False), (1, True)], "1"),
-        ([(3, False), (2, True)], "2"),
-    ],
-)
-def test_otadata_chooses_the_slot(sequences, version):
-    assert boot(flash(app("1"), app("2"), sequences)).version == version
+def test_partition_tables_are_read_as_esp_idfs_own_reader_does():
+    raw = image.partition_table("twin")
+    ours = partitions.parse(raw + b"\xff" * (0xC00 - len(raw)), BOARD.FLASH_SIZE)
+    theirs = [(p.name, p.type, p.subtype, p.offset, p.size) for p in PartitionTable.from_binary(raw)]
+    assert [(p.label, p.type, p.subtype, p.offset, p.size) for p in ours] == theirs
 
 
 def test_known_crc_of_sequence_one():
     """The value ESP-IDF's own tools write for sequence 1."""
-    assert zlib.crc32(struct.pack("<I", 1), 0xFFFFFFFF) == 0x4743989A
+    assert otadata.crc_of(1) == 0x4743989A
 
 
 @pytest.mark.parametrize("at", [0x8000, 0x8010, 0x8120])
 def test_damaged_partition_table_is_refused(at):
-    data = bytearray(flash(app()))
+    data = bytearray(flash(app()).snapshot().data)
     data[at] ^= 0x10
+    damaged = NorFlash(len(data), data)
     with pytest.raises(UserError, match="partition table"):
-        boot(bytes(data))
+        boot(damaged, "esp32")
 
 
-def test_blank_flash_is_refused():
-    with pytest.raises(UserError, match="partition table"):
-        boot(b"\xff" * BOARD.FLASH_SIZE)
+@given(st.binary(max_size=200), st.integers(0, 3071))
+def test_no_table_whatever_it_holds_raises_anything_else(noise, at):
+    raw = bytearray(image.partition_table("twin").ljust(0xC00, b"\xff"))
+    raw[at : at + len(noise)] = noise
+    try:
+        partitions.parse(bytes(raw[:0xC00]), BOARD.FLASH_SIZE)
+    except partitions.TableError:
+        pass
+
+
+@given(st.binary(max_size=400), st.integers(0, 300), st.booleans())
+def test_no_image_whatever_it_holds_raises_anything_else(noise, at, check):
+    raw = bytearray(app())
+    raw[at : at + len(noise)] = noise
+    try:
+        appimage.verify(raw, "esp32", 0x170000, check)
+    except appimage.ImageError:
+        pass

@@ -301,6 +301,13 @@ def test_opening_a_port_resets_nothing():
     assert port.said == []
 
 
+def test_both_lines_do_not_end_a_reset():
+    circuit = ResetLines()
+    assert circuit.feed(False, True) is None
+    assert circuit.feed(True, True) is None and circuit.held
+    assert circuit.feed(False, False) == "run" and not circuit.held
+
+
 def test_a_client_that_goes_while_it_holds_the_chip_lets_it_run():
     circuit = ResetLines()
     assert circuit.feed(False, True) is None and circuit.held

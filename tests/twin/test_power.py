@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 from cicada.tools.twin.power import BUSY, DEEP_SLEEP, IDLE, PowerMeter, battery_hours
 from cicada.tools.twin.sound import ROOM_RMS, Played, Sound
 
-POWER = {BUSY: 60.0, IDLE: 30.0, DEEP_SLEEP: 0.01, "microphone_on": 2.0, "microphone_off": 0.005}
+POWER = {BUSY: 60.0, IDLE: 30.0, DEEP_SLEEP: 0.01}
 
 
 def test_an_hour_at_thirty_milliamperes_is_thirty_mah():
     meter = PowerMeter(POWER)
-    meter.microphone = True
+    meter.loads["microphone"] = 2.0
     meter.spend(3_600_000_000, IDLE)
     assert meter.charge_mah() == pytest.approx(32.0)
     assert meter.average_ma() == pytest.approx(32.0)
@@ -21,6 +21,7 @@ def test_an_hour_at_thirty_milliamperes_is_thirty_mah():
 
 def test_sleep_lowers_the_average_but_not_the_waking_one():
     meter = PowerMeter(POWER)
+    meter.loads["microphone"] = 0.005
     meter.spend(1_000_000, BUSY)
     meter.spend(9_000_000, DEEP_SLEEP)
     assert meter.average_ma() == pytest.approx((60.005 + 9 * 0.015) / 10)
@@ -34,7 +35,7 @@ def test_stretches_are_seamless_and_add_up(spent):
     meter = PowerMeter(POWER)
     charge = 0.0
     for us, state, microphone in spent:
-        meter.microphone = microphone
+        meter.loads["microphone"] = 2.0 if microphone else 0.005
         charge += us * meter.current(state) / 3.6e9
         meter.spend(us, state)
     assert meter.now == sum(us for us, _, _ in spent)

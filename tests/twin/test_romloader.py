@@ -3,6 +3,7 @@
 import hashlib
 import random
 import struct
+import tracemalloc
 import zlib
 
 import pytest
@@ -292,7 +293,21 @@ def test_a_command_in_the_middle_of_reading_is_answered():
     esp.check_command("read", 0xD2, _words(0, 10_000, 4096, 64))
     esp.flush_input()
     esp.sync()
+    esp.write(_words(4096))  # an acknowledgement of nothing any more
+    assert esp._port.inWaiting() == 0
     assert esp.read_flash(0, 10) == b"\xff" * 10
+
+
+def test_the_digest_comes_after_the_last_acknowledgement():
+    _, esp = _chip(STUB)
+    esp.check_command("read", 0xD2, _words(0, 5000, 4096, 64))
+    assert len(esp.read()) == 4096
+    esp.write(_words(4096))
+    assert len(esp.read()) == 904
+    esp.write(_words(4096))  # the host still lacks the end
+    assert esp._port.inWaiting() == 0
+    esp.write(_words(5000))
+    assert esp.read() == hashlib.md5(b"\xff" * 5000).digest()
 
 
 def test_the_end_of_flashing_leaves_the_rom_but_not_the_stub():
@@ -381,8 +396,11 @@ def test_nothing_that_comes_in_makes_it_stumble(stub, pieces, data):
 
 def test_a_frame_without_end_takes_no_memory_and_is_forgotten():
     loader, esp = _chip()
+    tracemalloc.start()
     for _ in range(100):
         loader.feed(b"a" * 100_000)
+    assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    tracemalloc.stop()
     loader.feed(b"\xc0")
     esp.sync()
 

@@ -1,5 +1,6 @@
 """The real application under the real MicroPython on a board made of software."""
 
+import itertools
 import os
 import re
 from pathlib import Path
@@ -61,8 +62,8 @@ def test_it_says_what_it_runs(evening):
 
 
 def test_nothing_is_lost_while_listening(evening):
-    assert evening.chip.overruns == 0
-    gaps = [b - a for (a, _), (b, _) in zip(evening.chip.scores, evening.chip.scores[1:], strict=False)]
+    assert evening.chip.parts["i2s"].overruns == 0
+    gaps = [b - a for (a, _), (b, _) in itertools.pairwise(evening.chip.parts["neural"].scores)]
     assert sorted(gaps)[len(gaps) // 2] == pytest.approx(0.1, abs=0.005)
 
 
@@ -89,7 +90,7 @@ def test_a_model_it_cannot_trust_is_reported_not_run(models, said):
     twin = node(QUIET, 10, models)
     assert said in twin.text and "listening" not in twin.text
     assert "boot 1" in twin.text and twin.text.count("rst:0xc") >= 1  # it resets and tries again
-    assert twin.chip.scores == []
+    assert twin.chip.parts["neural"].scores == []
 
 
 def test_model_and_manifest_must_agree():
@@ -161,7 +162,9 @@ def test_a_slow_reader_loses_the_oldest_samples(tmp_path):
         " rate=16000, ibuf=3200)\n"
         "b = bytearray(320)\nm.readinto(b)\ntime.sleep_ms(500)\nm.readinto(b)\n"
     )
-    assert run_script(code + SLEEP_FOR_EVER, tmp_path).chip.overruns == pytest.approx(6400, abs=20)
+    assert run_script(code + SLEEP_FOR_EVER, tmp_path).chip.parts["i2s"].overruns == pytest.approx(
+        6400, abs=20
+    )
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -25,28 +26,32 @@ class Child:
 
     Args:
         heap: bytes, as a 32-bit chip counts them; the 64-bit process gets twice that.
-        path: folders for ``sys.path``, first one first.
+        rom: folder with the image's files and the twin's modules.
+        raw: whether a raw REPL is to follow instead of the program.
         listener: listening AF_UNIX socket on which it asks for its chip.
-        address: where that socket listens; its folder is the working directory.
+        address: where that socket listens.
     """
 
-    def __init__(self, heap: int, path: list[Path], listener: socket.socket, address: Path) -> None:
+    def __init__(self, heap: int, rom: Path, raw: bool, listener: socket.socket, address: Path) -> None:
         self.stdin, terminal = os.openpty()
         _raw(terminal)
+        if raw:
+            os.write(self.stdin, b"\x01")
         environment = {
             "PATH": os.environ.get("PATH", ""),
-            "MICROPYPATH": ":".join(str(p) for p in path),
+            "MICROPYPATH": str(rom),
             "CICADA_CHIP": str(address),
             "HOME": str(address.parent),
         }
+        start = f"import _start; _start.run(globals(), {raw})"
         try:
             self._process = subprocess.Popen(
-                [program("micropython"), "-i", "-X", f"heapsize={heap}w", "-c", "import machine, main"],
+                [program("micropython"), "-i", "-X", f"heapsize={heap}w", "-c", start],
                 stdin=terminal,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 env=environment,
-                cwd=address.parent,
+                cwd=rom,
                 start_new_session=True,
                 preexec_fn=_own_terminal,
             )
@@ -90,6 +95,28 @@ class Child:
     def type(self, data: bytes) -> None:
         """Type at its console."""
         os.write(self.stdin, data)
+
+    def interruptible(self) -> bool:
+        """Whether Ctrl-C would interrupt it rather than be read as a character (at a REPL, for one)."""
+        return bool(termios.tcgetattr(self.stdin)[3] & termios.ISIG)
+
+    def waiting(self) -> bool:
+        """Whether it waits for somebody to type: it sleeps, and has asked nothing of its chip."""
+        if select.select([self.chip], [], [], 0)[0]:
+            return False
+        return self._stat()[0] == "S"
+
+    def cpu_s(self) -> float:
+        """CPU time it has used, s."""
+        stat = self._stat()
+        return (int(stat[11]) + int(stat[12])) / os.sysconf("SC_CLK_TCK")
+
+    def _stat(self) -> list[str]:
+        """Fields of ``/proc/PID/stat`` from the state on."""
+        try:
+            return Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            return ["Z"] + ["0"] * 20
 
     def alive(self) -> bool:
         """Whether the process still runs."""

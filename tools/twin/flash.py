@@ -60,7 +60,8 @@ class Cut:
     def __post_init__(self) -> None:
         if self.when not in (BEFORE, INSIDE, AFTER) or self.shape not in SHAPES or self.operation < 0:
             raise ValueError(
-                f"no power cut is called '{self}': it is NUMBER:before|inside|after[:{'|'.join(SHAPES)}[:SEED]]"
+                f"no power cut is called '{self}': it is NUMBER:before|inside|after[:SHAPE[:SEED]], the shape "
+                f"one of {', '.join(SHAPES)}"
             )
 
     def __str__(self) -> str:
@@ -153,8 +154,8 @@ class NorFlash:
             wrong = new & ~old
             where = at + ((wrong & -wrong).bit_length() - 1) // 8
             raise IllegalOperation(
-                f"programming 0x{data[where - at]:02x} over 0x{self._data[where]:02x} at 0x{where:x} would set "
-                "bits: erase the sector first"
+                f"programming 0x{data[where - at]:02x} over 0x{self._data[where]:02x} at 0x{where:x} "
+                "would set bits: erase the sector first"
             )
         for start in self._pages(at, len(data)):
             stop = min((start // PAGE + 1) * PAGE, at + len(data))

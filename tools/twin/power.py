@@ -1,7 +1,7 @@
 """Virtual time and the charge it costs.
 
-Every stretch of virtual time is spent in one state; a state's current is the sum of what the chip and the
-microphone draw in it (``POWER`` of the board, mA at 3.3 V).
+Every stretch of virtual time is spent in one state; the current in it is the sum of what the chip draws in
+that state (``POWER`` of the board, mA at 3.3 V) and of what hangs on it: microphone, radio, sensors.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-BUSY, IDLE, DEEP_SLEEP = "cpu_busy", "cpu_idle", "deep_sleep"
+BUSY, IDLE = "cpu_busy", "cpu_idle"
+LIGHT_SLEEP, DEEP_SLEEP, OFF = "light_sleep", "deep_sleep", "off"
 _US_PER_HOUR = 3_600_000_000
 
 
@@ -31,20 +32,20 @@ class PowerMeter:
 
     Attributes:
         now: virtual time since the first power-on, us.
-        microphone: whether the microphone is switched on.
+        power: current of the chip by state, mA; changed with the CPU's frequency.
+        loads: what else draws current now, mA by name.
         stretches: what was drawn when, neighbours of equal current joined.
     """
 
     def __init__(self, power: Mapping[str, float]) -> None:
-        self._power = power
+        self.power = power
         self.now = 0
-        self.microphone = False
+        self.loads: dict[str, float] = {}
         self.stretches: list[Stretch] = []
 
     def current(self, state: str) -> float:
-        """Current in ``state`` with the microphone as it is now, mA."""
-        microphone = "microphone_on" if self.microphone else "microphone_off"
-        return self._power[state] + self._power[microphone]
+        """Current in ``state`` with the loads as they are now, mA; nothing without power."""
+        return 0.0 if state == OFF else self.power[state] + sum(self.loads.values())
 
     def spend(self, us: int, state: str) -> None:
         """Let ``us`` microseconds pass in ``state``."""

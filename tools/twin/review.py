@@ -49,18 +49,19 @@ class Review:
         """Timeline of the run as a picture."""
         from cicada.training.figures import timeline
 
-        chip = self.twin.chip
-        times = np.array([at for at, _ in chip.scores])
-        scores = np.array([output for _, output in chip.scores], np.float64).reshape(len(times), -1)
+        chip, sound = self.twin.chip, self.twin.world.sound
+        outputs = chip.parts["neural"].scores
+        times = np.array([at for at, _ in outputs])
+        scores = np.array([output for _, output in outputs], np.float64).reshape(len(times), -1)
         timeline(
             path,
-            chip.sound.pcm,
+            sound.pcm,
             (scores + 128) / 255,
             times,
             [(d.at, d.word, d.score) for d in self.detections],
             list(labels),
             "What the twin was played and what it heard",
-            played=[(p.start, p.end, p.word) for p in chip.sound.played],
+            played=[(p.start, p.end, p.word) for p in sound.played],
             asleep=[(s.start / 1e6, s.end / 1e6) for s in chip.meter.stretches if s.state == DEEP_SLEEP],
         )
         return path
@@ -76,7 +77,7 @@ def review(twin: Twin, words: Sequence[str]) -> Review:
     asleep_spells = [(s.start / 1e6, s.end / 1e6) for s in twin.chip.meter.stretches if s.state == DEEP_SLEEP]
     left = list(detections)
     heard, missed, asleep = [], [], []
-    for one in twin.chip.sound.played:
+    for one in twin.world.sound.played:
         if one.word not in words:
             continue
         match = next((d for d in left if d.word == one.word and one.start <= d.at <= one.end + _LATE_S), None)

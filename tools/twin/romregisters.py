@@ -51,8 +51,8 @@ class Registers:
         return self._fixed.get(address, self._memory.get(address, 0))
 
     def write(self, address: int, value: int, mask: int = 0xFFFFFFFF) -> None:
-        """Write the bits of ``mask``; what can only be read stays as it is."""
-        if address in self._fixed or (address not in self._memory and len(self._memory) >= _MOST):
+        """Write the bits of ``mask``; it does not show in what can only be read."""
+        if address not in self._memory and len(self._memory) >= _MOST:
             return
         self._memory[address] = self.read(address) & ~mask | value & mask
         if address == _SPI_CMD and self._memory[_SPI_CMD] & _SPI_CMD_USR:

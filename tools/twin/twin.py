@@ -1,4 +1,4 @@
-"""The twin: boots a flash image and runs it under MicroPython until its time is over."""
+"""The twin: boots a flash and runs it under MicroPython until its time is over."""
 
 from __future__ import annotations
 
@@ -9,211 +9,421 @@ import socket
 import struct
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
 from cicada.tools.errors import UserError
 from cicada.tools.paths import BUILD
-from cicada.tools.twin import romfs
-from cicada.tools.twin.boot import boot
+from cicada.tools.twin.boot import Booted, NothingBoots, boot
 from cicada.tools.twin.child import Child
 from cicada.tools.twin.chip import (
     DEEPSLEEP_RESET,
     HARD_RESET,
     PWRON_RESET,
     SOFT_RESET,
-    TIMER_WAKE,
     WDT_RESET,
     Chip,
     Restart,
     ops,
 )
-from cicada.tools.twin.console import Console
 from cicada.tools.twin.events import Events
-from cicada.tools.twin.image import payload_of
-from cicada.tools.twin.power import DEEP_SLEEP
+from cicada.tools.twin.flash import Cut, NorFlash, PowerCut
+from cicada.tools.twin.ports import Ports
+from cicada.tools.twin.power import BUSY, IDLE, OFF
+from cicada.tools.twin.rom import Rom
+from cicada.tools.twin.romloader import RomLoader
 from cicada.tools.twin.sound import Sound
+from cicada.tools.twin.world import World
 
 #: How the ESP32's ROM names what reset it (``rom/rtc.h``).
 _ROM_RESETS = {
     PWRON_RESET: (1, "POWERON_RESET"),
     HARD_RESET: (12, "SW_CPU_RESET"),
-    SOFT_RESET: (12, "SW_CPU_RESET"),
     WDT_RESET: (7, "TG0WDT_SYS_RESET"),
     DEEPSLEEP_RESET: (5, "DEEPSLEEP_RESET"),
 }
 _HEADER = struct.calcsize(ops.REQUEST)
 _LIMIT = 4 * 1024 * 1024  # no request is longer than the flash
+_OFF_US = 1_000_000  # without power after a power cut
+_LOOK_S = 0.02  # how long to wait for the interpreter before looking what it does
+_HANG_S = 0.5  # CPU time without a request, after which time passes for a program that only computes
+_LEAP_US = 1_000_000  # of an interpreter that waits for a keyboard nobody has
+_CTRL_C = 3
 
 
 class Twin:
     """A board made of software.
 
     Args:
-        flash: the flash image.
+        flash: its flash, or the contents of one.
         board: the board's description.
-        sound: what its microphone hears.
+        world: what surrounds it, or just what its microphone hears.
         port: where its serial port appears; None for none.
         on_text: called with every piece of console text.
         speed: virtual seconds a second of wall time; None for as fast as it goes.
+        network_port: host and port of an RFC 2217 serial port for esptool; None for none.
+        seed: of the chip's random numbers.
 
     Attributes:
-        chip: the chip: clock, power meter, microphone, scores.
+        chip: the chip: clock, power meter, peripherals.
+        flash: its flash.
+        booted: what the boot loader chose last.
         text: everything its console said.
         events: ``(virtual seconds since power-on, event)`` of every ``EVENT`` line.
-        wakes: boots after deep sleep.
+        resets: ``(virtual seconds, reset cause)`` of every boot.
+        cuts: ``(virtual seconds, cut)`` of every power cut at a flash operation.
     """
 
     def __init__(
         self,
-        flash: bytes,
+        flash: bytes | NorFlash,
         board: ModuleType,
-        sound: Sound,
+        world: World | Sound,
         port: Path | None = None,
         on_text: Callable[[str], None] = lambda text: None,
         speed: float | None = None,
+        network_port: tuple[str, int] | None = None,
+        seed: int = 1,
     ) -> None:
-        if len(flash) != board.FLASH_SIZE:
+        size = flash.size if isinstance(flash, NorFlash) else len(flash)
+        if size != board.FLASH_SIZE:
             raise UserError(
-                f"the flash image has {len(flash)} bytes, board '{board.NAME}' {board.FLASH_SIZE}: "
+                f"the flash image has {size} bytes, board '{board.NAME}' {board.FLASH_SIZE}: "
                 "build it for this board"
             )
-        self.flash = flash
+        self.flash = flash if isinstance(flash, NorFlash) else NorFlash(size, bytearray(flash))
         self.board = board
-        self.chip = Chip(board, sound, self._pace)
+        self.world = World(world) if isinstance(world, Sound) else world
+        self.chip = Chip(board, self.world, self.flash, self._pace, seed)
+        self.chip.console = self._say_raw
+        self.booted: Booted | None = None
         self.events: list[tuple[float, dict]] = []
-        self.wakes = 0
+        self.resets: list[tuple[float, int]] = []
+        self.cuts: list[tuple[float, Cut]] = []
+        self.ports = Ports()
         self._log = Events()
         self._on_text = on_text
         self._speed = speed
-        self._port = port
-        self._console: Console | None = None
-        self._started = 0.0
-        self._until_us: float = float("inf")
+        self._where = (port, network_port)
+        self._typed = bytearray()
+        self._typed_at = 0.0
+        self._child: Child | None = None
+        self._raw = False
+        self._life: Iterator[None] | None = None
+        self._folder: Path | None = None
+        self._until_us = float("inf")
 
     @property
     def text(self) -> str:
         """Everything the console said so far."""
         return self._log.text
 
-    def run(self, seconds: float = float("inf")) -> None:
-        """Power on and run for ``seconds`` of virtual time; whatever happens, nothing is left behind."""
-        folder = Path(tempfile.mkdtemp(prefix="cicada-twin-"))
-        self._started = time.monotonic()
-        self._until_us = seconds * 1e6
-        try:
-            self._console = Console(self._port) if self._port else None
-            cause, wake = PWRON_RESET, 0
-            while self.chip.meter.now < self._until_us:
-                restart = self._one_boot(folder, cause, wake)
-                if restart is None:
-                    return
-                cause, wake = restart.cause, 0
-                if cause == DEEPSLEEP_RESET:
-                    if not restart.sleep_us:  # nothing will wake it
-                        restart.sleep_us = int(min(self._until_us, 2**62)) - self.chip.meter.now
-                    self._sleep(restart.sleep_us)
-                    wake = TIMER_WAKE
-                    self.wakes += 1
-        except _TimeOver:
-            return
-        finally:
-            if self._console:
-                self._console.close()
-                self._console = None
-            shutil.rmtree(folder, ignore_errors=True)
+    @property
+    def now(self) -> float:
+        """Virtual seconds since the first power-on."""
+        return self.chip.meter.now / 1e6
 
-    def _one_boot(self, folder: Path, cause: int, wake: int) -> Restart | None:
-        """From reset to the next reset; None when the program ended and its console closed."""
-        chosen = boot(self.flash)
-        files = folder / "rom"
-        shutil.rmtree(files, ignore_errors=True)
-        romfs.extract(payload_of(chosen.image), files)
-        self.chip.blobs = {p.stem: p.read_bytes() for p in (files / "models").glob("*.cmod")}
-        number, name = _ROM_RESETS.get(cause, (cause, "UNKNOWN"))
+    @property
+    def wakes(self) -> int:
+        """Boots after deep sleep."""
+        return self.chip.parts["cpu"].wakes
+
+    def run(self, seconds: float = float("inf")) -> None:
+        """Power on, run until ``seconds`` of virtual time since the first power-on, clean up."""
+        try:
+            self.power_on()
+            self.run_until(lambda: False, seconds - self.now)
+        finally:
+            self.power_off()
+
+    def power_on(self) -> None:
+        """Open the ports and begin to run; nothing happens before :meth:`run_until`."""
+        if self._life:
+            return
+        self._folder = Path(tempfile.mkdtemp(prefix="cicada-twin-"))
+        try:
+            self.ports = Ports(*self._where)
+        except BaseException:
+            self.power_off()
+            raise
+        self._life = self._live()
+
+    def run_until(self, done: Callable[[], bool], seconds: float = float("inf")) -> bool:
+        """Go on until ``done()`` or for ``seconds`` of virtual time; returns whether it was done."""
+        if not self._life:
+            raise UserError("the twin has no power: switch it on first")
+        self._started, self._started_us = time.monotonic(), self.chip.meter.now
+        self._until_us = self.chip.meter.now + seconds * 1e6
+        while not done():
+            if self.chip.meter.now >= self._until_us:
+                return done()
+            next(self._life)
+        return True
+
+    def power_off(self) -> None:
+        """Take the power away; may be called twice. Flash contents and clock stay."""
+        life, self._life = self._life, None
+        if life:
+            life.close()
+        self.ports.close()
+        self.ports = Ports()
+        if self._folder:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None
+
+    def press_reset(self) -> None:
+        """The board's EN button, at the next step: as a power cut, but the ports stay."""
+        self._life = self._live()
+
+    def type(self, data: bytes) -> None:
+        """Type at the console."""
+        self._typed += data
+        self._typed_at = time.monotonic()
+        self._deliver(answering=False)
+
+    # One life: from power-on until the power goes for good
+
+    def _live(self) -> Iterator[None]:
+        cause, rom = PWRON_RESET, Rom(self._folder)
+        while True:
+            try:
+                if cause != SOFT_RESET:
+                    self._boot(cause, rom)
+                    self._raw = False
+                    yield
+                else:
+                    self.chip.reset(cause)
+                yield from self._program(rom)
+            except Restart as restart:
+                cause = restart.cause
+                try:
+                    yield from self._between(restart)
+                except (Restart, PowerCut) as another:
+                    cause = getattr(another, "cause", PWRON_RESET)
+            except PowerCut as cut:
+                self.cuts.append((self.now, cut.cut))
+                cause = PWRON_RESET
+                yield from self._without_power(_OFF_US)
+            except _Download:
+                cause = PWRON_RESET
+                yield from self._download()
+
+    def _boot(self, cause: int, rom: Rom) -> None:
+        """From reset to the program's first instruction."""
+        self.chip.reset(cause)
+        self.resets.append((self.now, cause))
+        number, name = _ROM_RESETS[cause]
         self._say(f"rst:0x{number:x} ({name}),boot:0x13 (SPI_FAST_FLASH_BOOT)\n")
-        self._say(
-            f"I boot: partition {chosen.label} at 0x{chosen.offset:x}, version {chosen.version}, verified\n"
-        )
-        self.chip.power_on(cause, wake)
-        address = folder / "chip"
+        slept = cause == DEEPSLEEP_RESET and self.booted is not None
+        try:
+            self.booted = boot(self.flash, self.board.CHIP, self.booted.partition if slept else None)
+            self._say("".join(f"{line}\n" for line in self.booted.said))
+            blobs = rom.load(self.booted.image.payload)
+        except NothingBoots as error:
+            if not self.ports.network:
+                raise
+            self._say(f"E boot: {error}\n")
+            self._wait_for_reset()
+        except ValueError as error:
+            if not slept:
+                raise UserError(f"the image that booted holds no application: {error}") from error
+            self._say("Guru Meditation Error: the image was damaged while the chip slept\n")
+            raise Restart(HARD_RESET) from error
+        self.chip.table = self.booted.table
+        self.chip.running = self.booted.partition
+        self.chip.parts["neural"].blobs = blobs
+        self.chip.advance(self.board.BOOT_MS * 1000, BUSY)
+
+    def _wait_for_reset(self) -> None:
+        """A board on which nothing boots: somebody has to come and flash it."""
+        while True:
+            self.ports.wait(0.1)
+            self._listen()
+            self.chip.advance(100_000, BUSY)
+
+    def _program(self, rom: Rom) -> Iterator[None]:
+        address = self._folder / "chip"
         address.unlink(missing_ok=True)
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
             listener.bind(str(address))
             listener.listen(1)
-            lib = Path(self.board.__file__).parent / "lib"
-            child = Child(self.board.HEAP, [lib, files], listener, address)
+            self._child = child = Child(self.board.HEAP, rom.path, self._raw, listener, address)
         try:
-            return self._serve(child)
+            yield from self._serve(child)
         finally:
             self._say(child.output())
             child.kill()
+            self._child = None
 
-    def _serve(self, child: Child) -> Restart | None:
+    def _serve(self, child: Child) -> Iterator[None]:
         with selectors.DefaultSelector() as selector:
             selector.register(child.chip, selectors.EVENT_READ)
             selector.register(child.stdout, selectors.EVENT_READ)
-            if self._console:
-                selector.register(self._console, selectors.EVENT_READ)
+            outside: list = []
+            asked_cpu, looked = child.cpu_s(), time.monotonic()
             while True:
-                ready = {key.fileobj for key, _ in selector.select()}
+                outside = _keep(selector, outside, self.ports.files())
+                ready = {key.fileobj for key, _ in selector.select(_LOOK_S)}
                 self._say(child.output())
-                if self._console in ready:
-                    child.type(self._console.read())
+                self._listen()
+                self._deliver(answering=False)
                 if child.chip in ready:
                     request = _receive(child.chip)
                     if request is None:
-                        return self._ended(child)
+                        raise self._ended(child)
                     self._say(child.output())
-                    try:
-                        child.chip.sendall(self.chip.answer(*request))
-                    except Restart as restart:
-                        return restart
-                    except (BrokenPipeError, ConnectionResetError):
-                        return self._ended(child)
-                elif child.stdout in ready and not child.alive():
-                    return self._ended(child)
+                    self._answer(child, request)
+                    asked_cpu, looked = child.cpu_s() if self._speed else asked_cpu, time.monotonic()
+                elif not child.alive():
+                    raise self._ended(child)
+                elif not ready:
+                    asked_cpu, looked = self._idle(child, asked_cpu, looked)
+                yield
 
-    def _ended(self, child: Child) -> Restart | None:
+    def _answer(self, child: Child, request: tuple[int, int, bytes]) -> None:
+        reply = self.chip.answer(*request)
+        try:
+            child.chip.sendall(reply)
+        except (BrokenPipeError, ConnectionResetError):
+            raise self._ended(child) from None
+
+    def _idle(self, child: Child, asked_cpu: float, looked: float) -> tuple[float, float]:
+        """The interpreter asked nothing for a moment: time passes nevertheless."""
+        now = time.monotonic()
+        if child.waiting():
+            if self.ports or now - self._typed_at < 0.5:
+                self.chip.advance(round((now - looked) * 1e6 * (self._speed or 1)), IDLE)
+            else:
+                self.chip.advance(_LEAP_US, IDLE)
+        else:
+            used = child.cpu_s() - asked_cpu
+            if used > _HANG_S:
+                self.chip.advance(round(used * 1e6), BUSY)
+                asked_cpu += used
+        return asked_cpu, now
+
+    def _ended(self, child: Child) -> Restart:
         """The interpreter is gone: a soft reset if it left by itself (Ctrl-D), an error otherwise."""
         how = child.died()
         self._say(child.output())
         if how == "exit code 0":
-            self._say("MPY: soft reboot\n")
             return Restart(SOFT_RESET)
         raise UserError(f"MicroPython on the twin died ({how}); the console above says how far it got")
 
-    def _sleep(self, us: int) -> None:
-        self.chip.meter.microphone = False
-        end = min(self.chip.meter.now + us, self._until_us)
+    def _between(self, restart: Restart) -> Iterator[None]:
+        """What lies between the end of a program and the next boot."""
+        if restart.cause == SOFT_RESET:
+            self._raw = self.text.rfind("raw REPL; CTRL-B to exit") > self.text.rfind("MicroPython ")
+            self._say("MPY: soft reboot\n")
+        elif restart.off_us:
+            yield from self._without_power(restart.off_us)
+        elif restart.cause == DEEPSLEEP_RESET:
+            while not self.chip.parts["cpu"].sleep_deeply(self._until_us):
+                yield
+
+    def _without_power(self, us: int) -> Iterator[None]:
+        self.chip.parts["gpio"].sleep()
+        self.chip.watchdog_us = None
+        end = self.chip.meter.now + us
         while self.chip.meter.now < end:
-            # In pieces, so that a paced sleep can be interrupted.
-            self.chip.meter.spend(min(1_000_000, int(end) - self.chip.meter.now), DEEP_SLEEP)
-            self._pace(self.chip.meter.now)
+            self.chip.advance(int(min(end, self._until_us)) - self.chip.meter.now, OFF)
+            yield
+
+    def _download(self) -> Iterator[None]:
+        """The ROM's serial boot loader, until the next reset."""
+        self.chip.reset(PWRON_RESET)
+        loader = RomLoader(self.flash, bytes.fromhex(self.board.UNIQUE_ID))
+        self.ports.send(loader.greeting())
+        while not loader.run_requested:
+            looked = time.monotonic()
+            self.ports.wait(0.1)
+            for happened in self.ports.receive():
+                if happened == "run":
+                    return
+                if happened == "download":
+                    self.ports.send(loader.greeting())
+                elif isinstance(happened, bytes):
+                    self.ports.send(loader.feed(happened))
+            self.chip.advance(round((time.monotonic() - looked) * 1e6), IDLE)
+            yield
+
+    # The outside
+
+    def _listen(self) -> None:
+        """Take what arrived at the ports."""
+        for happened in self.ports.receive() if self.ports else ():
+            if happened == "run":
+                raise Restart(PWRON_RESET)
+            if happened == "download":
+                raise _Download
+            self._typed += happened
+            self._typed_at = time.monotonic()
+
+    def _deliver(self, answering: bool) -> None:
+        """Hand what was typed to the interpreter.
+
+        A Ctrl-C that would interrupt it goes with the answer to its next request, so that it never falls into
+        the middle of one; only a program that asks nothing gets the signal.
+        """
+        child = self._child
+        while self._typed and child and not self.chip.break_requested:
+            at = self._typed.find(_CTRL_C) if child.interruptible() else -1
+            if at < 0:
+                child.type(bytes(self._typed))
+                self._typed.clear()
+            elif at > 0:
+                child.type(bytes(self._typed[:at]))
+                del self._typed[:at]
+            else:
+                if not answering and child.waiting():
+                    child.type(b"\x03")
+                elif answering or time.monotonic() - self._typed_at < 0.3:
+                    self.chip.break_requested = self.chip.wake_sleeper = True
+                else:
+                    child.type(b"\x03")
+                del self._typed[:1]
 
     def _pace(self, now_us: int) -> None:
-        if now_us >= self._until_us:
-            raise _TimeOver
-        if self._speed:
-            ahead = now_us / 1e6 / self._speed - (time.monotonic() - self._started)
-            if ahead > 0.002:
-                time.sleep(ahead)
+        """Called as time passes: hold it back when somebody listens, and let the outside in."""
+        while self._speed:
+            ahead = (now_us - self._started_us) / 1e6 / self._speed - (time.monotonic() - self._started)
+            if ahead <= 0.002:
+                break
+            self.ports.wait(ahead)
+            self._listen()
+            self._deliver(answering=True)
+            if self.chip.break_requested:
+                break
 
     def _say(self, text: str | bytes) -> None:
+        """Console output; lines end as the chip ends them."""
         if not text:
             return
         data = text.encode() if isinstance(text, str) else text
         data = data.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
-        if self._console:
-            self._console.write(data)
+        self.ports.send(data)
         plain = data.decode("utf-8", "replace").replace("\r\n", "\n")
-        self.events += [(self.chip.meter.now / 1e6, event) for event in self._log.feed(plain)]
+        self.events += [(self.now, event) for event in self._log.feed(plain)]
         self._on_text(plain)
 
+    def _say_raw(self, data: bytes) -> None:
+        if self._child:
+            self._say(self._child.output())
+        self.ports.send(data)
 
-class _TimeOver(Exception):
-    """The virtual time asked for has passed."""
+
+class _Download(Exception):
+    """The chip left a reset with GPIO0 low."""
+
+
+def _keep(selector: selectors.BaseSelector, old: list, new: list) -> list:
+    """Watch what is in ``new`` and nothing of ``old`` that is not."""
+    for gone in (f for f in old if f not in new):
+        selector.unregister(gone)
+    for come in (f for f in new if f not in old):
+        selector.register(come, selectors.EVENT_READ)
+    return new
 
 
 def _receive(chip: socket.socket) -> tuple[int, int, bytes] | None:

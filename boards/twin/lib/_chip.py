@@ -3,59 +3,114 @@
 Buffers are preallocated, so that a call made in a loop allocates nothing.
 """
 
-import os
-import socket
 import struct
+import sys
 
 import _ops
+import uos
+import usocket
 
 _request = bytearray(struct.calcsize(_ops.REQUEST))
 _reply = bytearray(struct.calcsize(_ops.REPLY))
 _u64 = bytearray(8)
-_socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-_socket.connect(struct.pack("<H108s", socket.AF_UNIX, os.getenv("CICADA_CHIP").encode()))
+_socket = usocket.socket(usocket.AF_UNIX, usocket.SOCK_STREAM)
+_socket.connect(struct.pack("<H108s", usocket.AF_UNIX, uos.getenv("CICADA_CHIP").encode()))
 
 #: microseconds since boot, as of the last answer
 now_us = 0
+#: handlers of interrupts by handle: (function, its argument)
+handlers = {}
+_handling = False
 
 
-def call(op, argument=0, payload=b"", into=None):
+def call(op, argument=0, payload=b"", into=None, more=b""):
     """One round trip.
 
     Args:
-        op, argument, payload: see ``_ops``.
+        op, argument, payload: see ``_ops``; ``more`` is appended to ``payload``.
         into: buffer for the answer's payload; without it the payload is returned.
 
     Returns:
         ``value`` when ``into`` is given, else ``(value, payload)``.
     """
     global now_us
-    struct.pack_into(_ops.REQUEST, _request, 0, op, argument, len(payload))
+    struct.pack_into(_ops.REQUEST, _request, 0, op, argument, len(payload) + len(more))
     _socket.write(_request)
     if payload:
         _socket.write(payload)
+    if more:
+        _socket.write(more)
     if _socket.readinto(_reply) != len(_reply):
         raise SystemExit
     # By hand, as struct.unpack would allocate a tuple at every call; the layout is _ops.REPLY.
     r = _reply
     status = r[0]
+    flags = r[1]
     value = r[2] | r[3] << 8
     length = r[4] | r[5] << 8 | r[6] << 16 | r[7] << 24
     now_us = r[8] | r[9] << 8 | r[10] << 16 | r[11] << 24 | r[12] << 32 | r[13] << 40 | r[14] << 48
-    if status == _ops.OS_ERROR:
-        raise OSError(value)
-    if status == _ops.VALUE_ERROR:
-        raise ValueError(_socket.read(length).decode())
-    if into is None:
-        return value, (_socket.read(length) if length else b"")
-    if length != len(into):
+    answer = None
+    if status or into is None:
+        answer = _socket.read(length) if length else b""
+    elif length != len(into):
         raise OSError(5)
-    if length:
+    elif length:
         _socket.readinto(into)
-    return value
+    if flags & _ops.INTERRUPT and not _handling:
+        _handle()
+    if flags & _ops.CTRL_C:
+        raise KeyboardInterrupt
+    if status:
+        _fail(status, value, answer)
+    return (value, answer) if into is None else value
 
 
 def microseconds(op, us):
     """A call whose payload is a duration."""
     struct.pack_into("<Q", _u64, 0, us)
     return call(op, 0, _u64, b"")
+
+
+def sleep_us(us):
+    """Wait; handlers of interrupts run in between."""
+    call(_ops.CLOCK, 0, b"", b"")
+    end = now_us + us
+    while now_us < end:
+        microseconds(_ops.SLEEP, end - now_us)
+
+
+def handle_for(function, argument):
+    """Number under which an interrupt finds its handler."""
+    handle = 1
+    while handle in handlers:
+        handle += 1
+    handlers[handle] = (function, argument)
+    return handle
+
+
+def _handle():
+    """Run the handlers of what interrupted, between two requests and never within one."""
+    global _handling
+    _handling = True
+    try:
+        while True:
+            handle = call(_ops.IRQ_TAKE, 0, b"", b"")
+            if not handle:
+                return
+            if handle in handlers:
+                function, argument = handlers[handle]
+                try:
+                    function(argument)
+                except Exception as exception:
+                    sys.print_exception(exception)
+    finally:
+        _handling = False
+
+
+def _fail(status, value, payload):
+    if status == _ops.OS_ERROR:
+        raise OSError(value)
+    if status == _ops.VALUE_ERROR:
+        raise ValueError(payload.decode())
+    number, name = payload.decode().split(" ")
+    raise OSError(-int(number), name)

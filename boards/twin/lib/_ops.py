@@ -1,20 +1,25 @@
 """Operation numbers and frame layouts of the chip's RPC; both ends read this file.
 
 A request is ``REQUEST`` (operation, argument, payload length) and the payload; its answer is ``REPLY``
-(status, value, payload length, microseconds since boot) and the payload. All little endian.
+(status, flags, value, payload length, microseconds since boot) and the payload. All little endian. Flag 1:
+interrupts wait to be handled; flag 2: somebody pressed Ctrl-C.
 """
 
 REQUEST = "<BxHI"  # operation, argument, payload bytes
-REPLY = "<BxHIQ"  # status, value, payload bytes, now in us
+REPLY = "<BBHIQ"  # status, flags, value, payload bytes, now in us
+
+INTERRUPT = 1  # flags of a reply
+CTRL_C = 2
 
 OK = 0
 OS_ERROR = 1  # value is the errno
 VALUE_ERROR = 2  # payload is the message
+ESP_ERROR = 3  # payload is ESP-IDF's number and name
 
-BOOT = 1  # -> JSON: reset_cause, wake_reason, unique_id, cpu_hz, board
+BOOT = 1  # -> JSON: reset_cause, wake_reason, wake_pins, unique_id
 CLOCK = 2
-SLEEP = 3  # payload: u64 us
-DEEPSLEEP = 4  # payload: u64 us, 0 is for ever; never answered
+SLEEP = 3  # payload: u64 us; interrupts end it early
+DEEPSLEEP = 4  # payload: JSON: us, ext0, ext1, gpio, touch, ulp; never answered
 RESET = 5  # argument: reset cause; never answered
 RTC_READ = 6
 RTC_WRITE = 7
@@ -24,6 +29,12 @@ WDT = 10  # payload: u64 us; feeding is setting again
 I2S_OPEN = 11  # argument: peripheral; payload: JSON
 I2S_READ = 12  # argument: peripheral; payload: u32 bytes wanted
 I2S_CLOSE = 13
+LIGHTSLEEP = 14  # payload as for DEEPSLEEP -> value: wake reason
+FREQ = 15  # argument: MHz or 0 -> value: MHz
+DATETIME = 16  # payload: nothing or i64 us since 2000 -> i64
+IRQ_TAKE = 17  # -> value: handle of the handler to run, 0 for none
+PIN_IRQ = 18  # argument: pin; payload: trigger u8, handle u16
+PIN_SETUP = 19  # argument: pin; payload: mode, pull (255: as it is)
 NN_NAMES = 20  # -> JSON list
 NN_BUILTIN = 21  # payload: name -> container
 MODEL_OPEN = 22  # payload: model -> value: handle; JSON
@@ -32,3 +43,33 @@ MODEL_RESET = 24
 FRONT_OPEN = 25  # payload: u16 step_ms, u16 frames -> value: handle
 FRONT_FEED = 26  # argument: handle; payload: PCM -> value: new frames; window
 FRONT_RESET = 27
+RANDOM = 28  # argument: bytes wanted
+CONSOLE = 29  # payload: bytes for the console as they are
+TIMER_START = 30  # argument: handle; payload: u64 period us, u8 repeat
+TIMER_STOP = 31
+ADC_READ = 32  # argument: pin; payload: attenuation -> u32 raw, u32 microvolts
+TEMPERATURE = 33  # -> value: raw_temperature()
+I2C_OPEN = 34  # argument: bus; payload: scl, sda
+I2C_WRITE = 35  # argument: address; payload: bus, stop, data -> value: acknowledged bytes
+I2C_READ = 36  # argument: address; payload: bus, stop, u32 count
+I2C_SCAN = 37  # argument: bus -> addresses
+CAMERA = 38  # payload: u16 width, u16 height, u8 format -> frame
+PARTITIONS = 40  # -> value: index of the running one; JSON: their info()
+PARTITION_READ = 41  # argument: offset / 4096; payload: u32 at, u32 count
+PARTITION_WRITE = 42  # argument as above; payload: u32 at, data
+PARTITION_ERASE = 43  # argument as above; payload: u32 at, u32 count
+BOOT_PARTITION = 44  # -> value: offset / 4096, 65535 for none
+NEXT_UPDATE = 45  # argument and value: offset / 4096
+SET_BOOT = 46
+MARK_VALID = 47
+NVS_OPEN = 50  # payload: namespace -> value: handle
+NVS_GET = 51  # argument: handle; payload: kind ("i" or "b"), key
+NVS_SET = 52  # argument: handle; payload: kind, u8 length of key, key, value
+NVS_ERASE = 53  # argument: handle; payload: key
+WLAN_ACTIVE = 60  # argument: 0 off, 1 on, 2 asks -> value
+WLAN_CONNECT = 61  # payload: JSON [ssid, key], or nothing for the last ones
+WLAN_DISCONNECT = 62
+WLAN_STATUS = 63  # -> value: status; JSON: rssi, ssid
+WLAN_SCAN = 64  # -> JSON list of [ssid, rssi]
+WLAN_RECONNECTS = 65  # argument: times, 65535 for ever
+NET_TRAFFIC = 66  # argument: 0 asks for the link, 1 sends, 2 receives; payload: u32 bytes

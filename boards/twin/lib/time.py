@@ -1,9 +1,13 @@
-"""``time`` on the chip's own clock."""
+"""``time`` on the chip's own clock; its epoch is 2000-01-01, as on the ESP32."""
+
+import struct
 
 import _chip
 import _ops
+import utime
 
 _PERIOD = 1 << 30
+_EPOCH_S = 946684800  # 2000-01-01 in the seconds of 1970, which the interpreter's own functions count
 
 
 def ticks_us():
@@ -29,7 +33,7 @@ def ticks_diff(end, start):
 
 def sleep_us(us):
     if us > 0:
-        _chip.microseconds(_ops.SLEEP, us)
+        _chip.sleep_us(us)
 
 
 def sleep_ms(ms):
@@ -41,9 +45,25 @@ def sleep(seconds):
 
 
 def time_ns():
-    ticks_us()
-    return _chip.now_us * 1000
+    return struct.unpack("<q", _chip.call(_ops.DATETIME)[1])[0] * 1000
 
 
 def time():
     return time_ns() // 1000000000
+
+
+def gmtime(seconds=None):
+    return utime.gmtime((time() if seconds is None else seconds) + _EPOCH_S)[:8]
+
+
+localtime = gmtime
+
+
+def mktime(fields):
+    y, m, d = fields[0], fields[1], fields[2]
+    # Days since 2000-03-01, by counting years from March.
+    y -= m <= 2
+    m = (m + 9) % 12
+    days = 365 * (y - 2000) + (y // 4 - 500) - (y // 100 - 20) + (y // 400 - 5)
+    days += (m * 306 + 5) // 10 + d - 1 + 60
+    return days * 86400 + fields[3] * 3600 + fields[4] * 60 + fields[5]

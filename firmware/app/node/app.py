@@ -24,6 +24,7 @@ SLEEP_MS = const(10000)
 _WATCHDOG_MS = const(8000)
 # After a reset the front end's noise estimate starts from nothing and everything sounds loud.
 _SETTLE_FRAMES = const(25)
+_CONSOLE_MS = const(3600000)  # of peace from the watchdog after Ctrl-C; it cannot be switched off
 _HOLD_OFF_MS = const(2000)  # before a restart after a crash, so that the console can be read
 
 _RESETS = {
@@ -50,6 +51,7 @@ class App:
             self.listen()
             self.sleep()
         except KeyboardInterrupt:
+            machine.WDT(timeout=_CONSOLE_MS)
             log.warn("stopped from the console; machine.reset() starts again")
             raise
         except Exception as exception:

@@ -1,0 +1,23 @@
+"""Runs before everything else: mounts the file system, making it first where there is none.
+
+MicroPython's own version stops for ever when the partition holds something it cannot mount, which is what
+a power cut during the first formatting leaves. A node that nobody watches must go on instead.
+"""
+
+import vfs
+from esp32 import Partition
+
+
+def _mount():
+    partition = Partition.find(Partition.TYPE_DATA, label="vfs")
+    if not partition:
+        return
+    try:
+        vfs.mount(vfs.VfsLfs2(partition[0]), "/")
+    except OSError:
+        print("W boot: no file system in partition vfs, making one")
+        vfs.VfsLfs2.mkfs(partition[0])
+        vfs.mount(vfs.VfsLfs2(partition[0]), "/")
+
+
+_mount()

@@ -1,0 +1,30 @@
+"""The parts of the chip, one file an idea."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cicada.tools.twin.chip import Chip, Peripheral
+
+
+def fit(chip: Chip) -> dict[str, Peripheral]:
+    """One of each for ``chip``, by name."""
+    from cicada.tools.twin.peripherals.cpu import Cpu
+    from cicada.tools.twin.peripherals.gpio import Gpio
+    from cicada.tools.twin.peripherals.i2s import I2s
+    from cicada.tools.twin.peripherals.networks import Networks
+    from cicada.tools.twin.peripherals.neural import Neural
+    from cicada.tools.twin.peripherals.storage import Storage
+    from cicada.tools.twin.peripherals.timers import Timers
+
+    kinds = {
+        "cpu": Cpu,
+        "gpio": Gpio,
+        "timers": Timers,
+        "i2s": I2s,
+        "storage": Storage,
+        "networks": Networks,
+        "neural": Neural,
+    }
+    return {name: kind(chip) for name, kind in kinds.items()}

@@ -1,0 +1,102 @@
+"""``nn``: the feature front end and the model runtime, run beside the chip."""
+
+from __future__ import annotations
+
+import errno
+import json
+import struct
+
+import numpy as np
+
+from cicada.tools.engine import CHANNELS, FrontEnd
+from cicada.tools.tflm import Interpreter
+from cicada.tools.twin.chip import Chip, Peripheral, ops
+
+
+class Neural(Peripheral):
+    """Attributes:
+    blobs: built-in model containers by name.
+    scores: ``(virtual s, int8 output)`` of every inference.
+    inference_us: how long the last inference took.
+    """
+
+    def __init__(self, chip: Chip) -> None:
+        super().__init__(chip)
+        self.blobs: dict[str, bytes] = {}
+        self.scores: list[tuple[float, np.ndarray]] = []
+        self.inference_us = 0
+        self._models: list[Interpreter] = []
+        self._fronts: list[tuple[FrontEnd, np.ndarray]] = []
+        self.operations = {
+            ops.NN_NAMES: lambda argument, payload: (0, json.dumps(sorted(self.blobs)).encode()),
+            ops.NN_BUILTIN: self._builtin,
+            ops.MODEL_OPEN: self._model_open,
+            ops.MODEL_INVOKE: self._model_invoke,
+            ops.MODEL_RESET: self._model_reset,
+            ops.FRONT_OPEN: self._front_open,
+            ops.FRONT_FEED: self._front_feed,
+            ops.FRONT_RESET: self._front_reset,
+        }
+
+    def reset(self, cause: int) -> None:
+        self._models.clear()
+        self._fronts.clear()
+
+    def _builtin(self, argument: int, payload: bytes) -> tuple[int, bytes]:
+        name = payload.decode("utf-8", "replace")
+        if name not in self.blobs:
+            raise ValueError(f"no model '{name}' is built into this image")
+        return 0, self.blobs[name]
+
+    def _model_open(self, argument: int, payload: bytes) -> tuple[int, bytes]:
+        model = Interpreter(payload)
+        self._models.append(model)
+        about = {
+            "engine": model.engine,
+            "arena": model.arena,
+            "input": {k: v for k, v in model.input.items() if k != "dtype"},
+            "output": {k: v for k, v in model.output.items() if k != "dtype"},
+        }
+        return len(self._models) - 1, json.dumps(about).encode()
+
+    def _model_invoke(self, argument: int, payload: bytes) -> tuple[int, bytes]:
+        model = _at(self._models, argument)
+        values = np.frombuffer(payload, np.int8)
+        if values.size != np.prod(model.input["shape"]):
+            raise ValueError(f"the model takes {model.input['shape']} features, not {values.size}")
+        output = model.invoke(values)
+        before = self.chip.meter.now
+        self.chip.work(model.macs * self.chip.board.CYCLES["per_mac"])
+        self.inference_us = self.chip.meter.now - before
+        self.scores.append((before / 1e6, output))
+        return 0, output.tobytes()
+
+    def _model_reset(self, argument: int, payload: bytes) -> tuple[int, bytes]:
+        _at(self._models, argument).reset()
+        return 0, b""
+
+    def _front_open(self, argument: int, payload: bytes) -> tuple[int, bytes]:
+        step_ms, frames = struct.unpack("<HH", payload)
+        if step_ms not in (10, 20) or not 1 <= frames <= 255:
+            raise ValueError("step_ms must be 10 or 20, frames 1 to 255")
+        front = FrontEnd(step_ms)
+        self._fronts.append((front, np.full((frames, CHANNELS), -128, np.int8)))
+        return len(self._fronts) - 1, b""
+
+    def _front_feed(self, argument: int, payload: bytes) -> tuple[int, bytes]:
+        front, window = _at(self._fronts, argument)
+        frames = front.push(np.frombuffer(payload, "<i2"), window)
+        self.chip.work(frames * self.chip.board.CYCLES["per_frame"])
+        return frames, window.tobytes()
+
+    def _front_reset(self, argument: int, payload: bytes) -> tuple[int, bytes]:
+        front, window = _at(self._fronts, argument)
+        front.reset()
+        window.fill(-128)
+        return 0, window.tobytes()
+
+
+def _at(items: list, index: int):
+    if index >= len(items):
+        raise OSError(errno.EINVAL, "no such handle")
+    return items[index]
