@@ -14,7 +14,7 @@ from cicada.tools.twin.sensors.motion import Motion
 from cicada.tools.twin.sensors.noise import Noise
 
 _CHUNK = 4096
-_POINTS = 8  # of the motion that make one sample
+_POINTS = 16  # of the motion that make one sample
 
 
 class Accelerometer(RegisterDevice):
@@ -112,10 +112,11 @@ class Accelerometer(RegisterDevice):
     def _sense(self, first: int, times: np.ndarray) -> np.ndarray:
         """What the part measures at ``times``, g with noise, ``float64[n, 3]``."""
         bandwidth = self._bandwidth()
-        if self.motion.constant or bandwidth is None:
+        span = 0 if bandwidth is None else 443_000 / bandwidth
+        start = max(int(times[0] - span), 0)
+        if span == 0 or self.motion.steady(start, int(times[-1])):
             felt = self.motion.values(times)
         else:
-            span = 443_000 / bandwidth
             back = np.rint((np.arange(_POINTS) + 0.5) * (span / _POINTS)).astype(np.int64)
             felt = self.motion.values(np.maximum(times[:, None] - back, 0)).mean(axis=1)
         return felt + self._noise.take(first, len(times)) * self._noise_g()

@@ -20,11 +20,13 @@ class Motion:
 
     Attributes:
         rest: what is felt when nothing moves (gravity); a mixture counts it once.
-        constant: whether it is the same at all times.
     """
 
     rest: Vector = UP
-    constant = False
+
+    def steady(self, start_us: int, end_us: int) -> bool:
+        """Whether it is surely the same from ``start_us`` to ``end_us``, which saves looking closely."""
+        return False
 
     def values(self, times: np.ndarray) -> np.ndarray:
         """Acceleration at ``times`` (int64 us, any shape), ``float64[..., 3]`` in g."""
@@ -44,10 +46,11 @@ class Motion:
 class Still(Motion):
     """Nothing moves: gravity only."""
 
-    constant = True
-
     def __init__(self, gravity: Vector = UP) -> None:
         self.rest = gravity
+
+    def steady(self, start_us: int, end_us: int) -> bool:
+        return True
 
     def values(self, times: np.ndarray) -> np.ndarray:
         return np.broadcast_to(np.array(self.rest, np.float64), (*np.shape(times), 3))
@@ -255,6 +258,15 @@ class Timeline(Motion):
         for piece in self._pieces:
             if piece.end_us is not None and piece.end_us <= piece.start_us:
                 raise ValueError(f"a piece from {piece.start_us} us cannot end at {piece.end_us} us")
+
+    def steady(self, start_us: int, end_us: int) -> bool:
+        for piece in reversed(self._pieces):
+            end = math.inf if piece.end_us is None else piece.end_us
+            if end_us < piece.start_us or start_us >= end:
+                continue
+            covers = piece.start_us <= start_us and end_us < end and not piece.mix
+            return covers and piece.motion.steady(start_us - piece.start_us, end_us - piece.start_us)
+        return self._base.steady(start_us, end_us)
 
     def values(self, times: np.ndarray) -> np.ndarray:
         times = np.asarray(times, np.int64)
