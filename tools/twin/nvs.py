@@ -18,6 +18,8 @@ What holds after a power cut is what holds on the chip:
 - An erase that was torn such that the page's header survived makes mounting move the damaged page again, and
   everything in it that was damaged is lost.
 
+- A second cut that tears the bits of what mounting after the first one writes may lose the value that was
+  being written.
 - A value that was being replaced by one of another type may be there as both.
 
 Without any power cut, a blob may be lost when replacing it fails for lack of space: its own chunk may be
