@@ -48,7 +48,7 @@ _LIMIT = 4 * 1024 * 1024  # no request is longer than the flash
 _OFF_US = 1_000_000  # without power after a power cut
 _LOOK_S = 0.02  # how long to wait for the interpreter before looking what it does
 _HANG_S = 0.5  # CPU time without a request, after which time passes for a program that only computes
-_LEAP_US = 1_000_000  # of an interpreter that waits for a keyboard nobody has
+_LEAP_US = (1_000_000, 3_600_000_000)  # of an interpreter that waits for a keyboard nobody has: ever longer
 _CTRL_C = 3
 
 
@@ -108,6 +108,7 @@ class Twin:
         self._where = (port, network_port)
         self._typed = bytearray()
         self._typed_at = 0.0
+        self._leap = _LEAP_US[0]
         self._child: Child | None = None
         self._raw = False
         self._life: Iterator[None] | None = None
@@ -274,6 +275,7 @@ class Twin:
                         raise self._ended(child)
                     self._say(child.output())
                     self._answer(child, request)
+                    self._leap = _LEAP_US[0]
                     asked_cpu, looked = child.cpu_s() if self._speed else asked_cpu, time.monotonic()
                 elif not child.alive():
                     raise self._ended(child)
@@ -295,7 +297,8 @@ class Twin:
             if self.ports or now - self._typed_at < 0.5:
                 self.chip.advance(round((now - looked) * 1e6 * (self._speed or 1)), IDLE)
             else:
-                self.chip.advance(_LEAP_US, IDLE)
+                self.chip.advance(self._leap, IDLE)
+                self._leap = min(2 * self._leap, _LEAP_US[1])
         else:
             used = child.cpu_s() - asked_cpu
             if used > _HANG_S:

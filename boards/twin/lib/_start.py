@@ -51,10 +51,12 @@ def run(scope, raw):
     sys.path[:] = [rom]
     import _chip
     import _ops
+    import _tasks
 
+    sys.modules["_asyncio"] = _tasks
     vfs.umount("/")
     vfs.mount(vfs.VfsPosix(rom), "/rom", readonly=True)
-    sys.path[:] = ["", "/rom", "/lib"]
+    sys.path[:] = ["", "/rom", ".frozen", "/lib"]
     import _boot  # noqa: F401 - the image's own, as frozen on the chip
 
     sys.modules["sys"] = _Sys(_Stream(sys.stdout, _RawOutput(_chip, _ops)))
