@@ -162,6 +162,17 @@ def test_the_fifo_of_an_mpu6050_keeps_its_newest_1024_bytes():
 
 
 @pytest.mark.parametrize("part", ["adxl345", "lis3dh"])
+@pytest.mark.parametrize("mode", [1, 2])
+def test_a_full_fifo_says_so_and_not_before(part, mode):
+    first = {"adxl345": 11_100, "lis3dh": 71_000}[part]
+    for now, full in ((first + 310_000 - 1, False), (first + 310_000, True)):
+        device = started(part, Still())
+        fifo_on(part, device, 0, mode)
+        values, late = drain(part, device, now)
+        assert (len(values), late) == ((32, True) if full else (31, False))
+
+
+@pytest.mark.parametrize("part", ["adxl345", "lis3dh"])
 def test_fifo_mode_keeps_the_oldest(part):
     device = started(part, Ramp(10.0, -15.0))
     fifo_on(part, device, 0, mode=1)

@@ -153,6 +153,8 @@ def test_an_adxl345_links_activity_and_inactivity():
     assert quiet == pytest.approx(3_610_000, abs=20_000)
     assert get(device, 4_000_000, 0x30) & 0x18 == 0x08
     assert device.next_interrupt(4_000_000, 10**7) == pytest.approx(6_010_000, abs=11_000)
+    assert get(device, 6_050_000, 0x30) & 0x18 == 0x10
+    assert device.next_interrupt(6_050_000, 10**7) == pytest.approx(8_110_000, abs=20_000)
 
 
 def test_an_adxl345_sends_each_interrupt_to_its_pin_with_its_polarity():
@@ -188,13 +190,35 @@ def test_an_mpu6050_says_which_axis_moved_which_way():
 
 
 def test_a_lis3dh_latches_its_source_until_it_is_read():
-    world = Timeline([Piece(1_000_000, Still((0, 0, 1.9)), 1_100_000)])
+    world = Timeline(
+        [Piece(1_000_000, Still((0, 0, 1.9)), 1_100_000), Piece(1_200_000, Still((1.9, 0, 0)), 1_300_000)]
+    )
     device = SETUPS["threshold"](world, 1)
     assert device.interrupt_level(1_500_000) == 1
     assert get(device, 1_500_000, 0x31) == 0x40 | 0x20 | 0x04 | 0x01, "z high, x and y low"
     assert device.interrupt_level(1_500_001) == 0
     free = SETUPS["unlatched threshold"](world, 1)
     assert [free.interrupt_level(now) for now in (990_000, 1_050_000, 1_500_000)] == [0, 1, 0]
+
+
+def test_a_lis3dh_waits_for_the_duration_it_was_given():
+    pieces = [
+        Piece(1_000_000, Still((1.9, 0, 1)), 1_150_000),
+        Piece(2_000_000, Still((1.9, 0, 1)), 2_400_000),
+    ]
+    world = Timeline(pieces)
+    device = lis3dh(world, (0x32, 90), (0x33, 20), (0x30, 0x02), (0x22, 0x40), (0x24, 0x08), (0x20, 0x57))
+    # 20 samples at 100 Hz.
+    assert device.next_interrupt(0, 5_000_000) == pytest.approx(2_200_000, abs=20_000)
+
+
+@pytest.mark.parametrize(("decrement", "wakes"), [(0, False), (1, True)])
+def test_an_mpu6050_counts_down_or_starts_over(decrement, wakes):
+    # 200 Hz: three samples over the threshold, one below, over and over; 20 ms are asked for.
+    shake = [Piece(at, Still((1.5, 0, 1)), at + 15_000) for at in range(1_000_000, 1_400_000, 20_000)]
+    setup = [(0x1A, 1), (0x19, 4), (0x1C, 0x0F), (0x1F, 12), (0x20, 20), (0x69, decrement), (0x38, 0x40)]
+    device = mpu6050(Timeline(shake), *setup, (0x6B, 0))
+    assert (device.next_interrupt(0, 2_000_000) is not None) == wakes
 
 
 def test_a_sleeping_part_never_interrupts():

@@ -37,7 +37,6 @@ class Accelerometer(RegisterDevice):
         super().__init__(address)
         self.motion = motion
         self._seed = seed
-        self._last_us = 0
         self._stop_clock()
 
     # What a part tells about itself.
@@ -130,7 +129,6 @@ class Accelerometer(RegisterDevice):
             self._take(times, g)
 
     def _settle(self, now_us: int) -> None:
-        self._last_us = max(self._last_us, now_us)
         due = self._due(now_us)
         between = due - 2 * self._keep
         if between > 0 and not self._watching():

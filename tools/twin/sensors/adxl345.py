@@ -89,6 +89,7 @@ class Adxl345(Accelerometer):
 
     def _noise_g(self) -> np.ndarray:
         low_power = 1.5 if self._registers[_BW_RATE] & 0x10 else 1.0  # "somewhat higher noise": an assumption
+        # It grows with the bandwidth; that it is the same at slower rates is an assumption.
         return _NOISE_AT_100HZ * low_power * max(1.0, float(self._running) / 100) ** 0.5
 
     def _watching(self) -> bool:
@@ -304,8 +305,6 @@ class Adxl345(Accelerometer):
         if register == _FIFO_CTL and value >> 6 != before >> 6:
             self._fifo.clear()
             self._overrun = self._unread = False
-        if register == _INT_ENABLE:
-            self._latched &= value
         if register in (_INT_ENABLE, _ACT_INACT_CTL, _POWER_CTL):
             self._begin_detection()
         self._retime(now_us)

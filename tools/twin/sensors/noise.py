@@ -16,7 +16,7 @@ class Noise:
     """
 
     def __init__(self, key: tuple[int, int], width: int = 3) -> None:
-        self._key = [part & 0xFFFFFFFFFFFFFFFF for part in key]
+        self._key = np.array([part & 0xFFFFFFFFFFFFFFFF for part in key], np.uint64)
         self._width = width
         self._number = -1
         self._values = np.empty((0, width))
