@@ -60,7 +60,7 @@ class Cut:
     def __post_init__(self) -> None:
         if self.when not in (BEFORE, INSIDE, AFTER) or self.shape not in SHAPES or self.operation < 0:
             raise ValueError(
-                f"no power cut is called '{self}': it is NUMBER:before|inside|after[:SHAPE[:SEED]], the shape "
+                f"no power cut is called '{self}': it is NUMBER:before|inside|after[:SHAPE[:SEED]], SHAPE "
                 f"one of {', '.join(SHAPES)}"
             )
 

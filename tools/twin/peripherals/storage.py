@@ -7,7 +7,7 @@ import struct
 
 from cicada.tools.twin import ota, partitions
 from cicada.tools.twin.chip import Chip, Peripheral, ops
-from cicada.tools.twin.nvs import Nvs
+from cicada.tools.twin.nvs import Nvs, NvsError
 from cicada.tools.twin.partitions import Partition
 
 
@@ -94,12 +94,22 @@ class Storage(Peripheral):
             where = partitions.find(self.chip.table, partitions.DATA, partitions.NVS)
             if where is None:
                 raise ota.EspError("ESP_ERR_NVS_PART_NOT_FOUND", 0x110F)
-            self._nvs = Nvs(self.chip.flash, where.offset, where.size)
+            self._nvs = self._mounted(where)
         name = payload.decode()
         self._nvs.open(name)
         if name not in self._names:
             self._names.append(name)
         return self._names.index(name), b""
+
+    def _mounted(self, where: Partition) -> Nvs:
+        """The partition's NVS; one that cannot be mounted is erased, as the port's ``main.c`` does."""
+        try:
+            return Nvs(self.chip.flash, where.offset, where.size)
+        except NvsError as error:
+            if error.name not in ("ESP_ERR_NVS_NO_FREE_PAGES", "ESP_ERR_NVS_NEW_VERSION_FOUND"):
+                raise
+        self.chip.flash.erase(where.offset, where.size)
+        return Nvs(self.chip.flash, where.offset, where.size)
 
     def _nvs_get(self, argument: int, payload: bytes) -> tuple[int, bytes]:
         name, kind, key = self._names[argument], payload[:1], payload[1:].decode()
