@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import selectors
 import sys
@@ -12,7 +11,7 @@ import tty
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from cicada.tools.errors import UserError
+from cicada.tools.ports import explained
 
 _QUIT = b"\x1d"  # Ctrl-]
 
@@ -30,7 +29,7 @@ def monitor(port: str, baud: int, seconds: float | None = None) -> int:
     try:
         line = serial.Serial(port, baud, timeout=0, exclusive=True)
     except serial.SerialException as error:
-        raise _explained(port, error) from error
+        raise explained(port, error) from error
     typing = sys.stdin.isatty()
     if typing:
         sys.stderr.write(f"--- {port} at {baud} baud, Ctrl-] quits, Ctrl-C goes to the board\n")
@@ -57,17 +56,6 @@ def monitor(port: str, baud: int, seconds: float | None = None) -> int:
                         return 0
                     line.write(keys)
     return 0
-
-
-def _explained(port: str, error: Exception) -> UserError:
-    number = getattr(error, "errno", None)
-    if number == errno.ENOENT:
-        return UserError(f"there is no port {port}: plug the board in, or look for its name in /dev")
-    if number == errno.EACCES:
-        return UserError(f"{port} may not be opened: join its group (often 'dialout') and log in again")
-    if number in (errno.EBUSY, errno.EAGAIN) or "lock" in str(error):
-        return UserError(f"{port} is in use by another program: close that one first")
-    return UserError(f"{port} cannot be opened as a serial port: {error}")
 
 
 @contextmanager
