@@ -194,7 +194,8 @@ def test_a_lis3dh_latches_its_source_until_it_is_read():
         [Piece(1_000_000, Still((0, 0, 1.9)), 1_100_000), Piece(1_200_000, Still((1.9, 0, 0)), 1_300_000)]
     )
     device = SETUPS["threshold"](world, 1)
-    assert device.interrupt_level(1_500_000) == 1
+    looks = (990_000, 1_080_000, 1_150_000, 1_280_000, 1_500_000)
+    assert [device.interrupt_level(now) for now in looks] == [0, 1, 1, 1, 1]
     assert get(device, 1_500_000, 0x31) == 0x40 | 0x20 | 0x04 | 0x01, "z high, x and y low"
     assert device.interrupt_level(1_500_001) == 0
     free = SETUPS["unlatched threshold"](world, 1)

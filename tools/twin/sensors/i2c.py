@@ -103,7 +103,8 @@ class Bus:
     """Devices by address.
 
     A transfer to an address where nothing answers raises ``OSError(ENODEV)``, as ``machine.I2C`` does on the
-    ESP32 (micropython/micropython, ``ports/esp32/machine_i2c.c``: ``ESP_FAIL`` becomes ``-MP_ENODEV``).
+    ESP32 (micropython/micropython, ``ports/esp32/machine_i2c.c``: ``ESP_FAIL`` and ``ESP_ERR_INVALID_STATE``
+    become ``-MP_ENODEV``).
 
     Raises:
         ValueError: two devices have one address.
