@@ -37,7 +37,9 @@ MOTION, FIFO_OVERFLOW, DATA_READY = 0x40, 0x10, 0x01
 _DEVICE_RESET, _SLEEP, _CYCLE = 0x80, 0x40, 0x20
 _FIFO_BYTES = 1024
 _PULSE_US = 50  # product specification, table 6.4: t_INT
-_G_PER_THRESHOLD = 0.032  # table 6.2: "intelligence function increment"
+# Table 6.2: "intelligence function increment". Earlier revisions say 1 mg and I2Cdev's driver 2 mg: try the
+# threshold on the real part.
+_G_PER_THRESHOLD = 0.032
 _ACCEL_BANDWIDTH = (260, 184, 94, 44, 21, 10, 5, 260)  # by DLPF_CFG, Hz
 _GYRO_BANDWIDTH = (256, 188, 98, 42, 20, 10, 5, 256)
 _ACCEL_DENSITY = 400e-6  # g / sqrt(Hz), table 6.2
