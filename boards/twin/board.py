@@ -17,6 +17,15 @@ HEAP = 100 * 1024
 
 MICROPHONE = {"id": 0, "sck": 26, "ws": 25, "sd": 33, "enable": 27, "ibuf_ms": 400}
 LED = 2
+# On the same bus: an accelerometer, whose interrupt pin can wake the chip, and a climate sensor.
+I2C = {"id": 0, "scl": 22, "sda": 21}
+I2C_DEVICES = (
+    {"kind": "adxl345", "address": 0x53, "interrupt": 34},
+    {"kind": "bme280", "address": 0x76},
+)
+# The battery through two equal resistors.
+BATTERY_ADC = {"pin": 35, "ratio": 0.5}
+FRAME_US = 80_000  # a frame of the camera: an assumption, 12.5 frames a second
 
 # mA at 3.3 V.
 POWER = {
@@ -56,4 +65,10 @@ CYCLES = {
 # From reset to main.py: an assumption, not a measurement.
 BOOT_MS = 500
 
-BATTERY = {"title": "2000 mAh Li-ion cell", "mah": 2000, "usable": 0.8}
+BATTERY = {
+    "title": "2000 mAh Li-ion cell",
+    "mah": 2000,
+    "usable": 0.8,
+    # Voltage by the share of charge left: the usual shape of such cells, an assumption.
+    "volts": ((0.0, 3.0), (0.05, 3.45), (0.2, 3.68), (0.5, 3.82), (0.8, 4.02), (1.0, 4.2)),
+}

@@ -182,8 +182,8 @@ def test_errors_are_those_of_the_port(tmp_path):
 
 
 def test_the_file_system_survives_power_cuts(tmp_path):
-    """littlefs on the partition: after a cut at any operation the old or the new contents are there; a file that
-    was only just being made may be empty, as littlefs makes it when it is opened."""
+    """littlefs on the partition: after a cut at any operation the old or the new contents are there; a file
+    that was only just being made may be empty, as littlefs makes it when it is opened."""
     code = (
         "import machine, os\n"
         "n = 0\n"

@@ -10,6 +10,7 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from cicada.tools.board import load_module
 from cicada.tools.paths import BOARDS
@@ -18,6 +19,9 @@ from cicada.tools.twin.ota import EspError
 from cicada.tools.twin.partitions import Partition
 from cicada.tools.twin.power import BUSY, PowerMeter
 from cicada.tools.twin.world import World
+
+if TYPE_CHECKING:
+    from cicada.tools.twin.peripherals.gpio import Source
 
 ops = load_module(BOARDS / "twin" / "lib" / "_ops.py", "cicada_twin_ops")
 
@@ -79,6 +83,7 @@ class Chip:
         table, running: partition table and running partition, set at boot.
         cpu_hz: as ``machine.freq`` has set it.
         parts: the peripherals by name.
+        fitted_sources: pins that sensors drive.
         break_requested: somebody pressed Ctrl-C; the next answer says so.
         wake_sleeper: let :meth:`advance` end early if it may.
         console: where bytes go that are not text.
@@ -112,6 +117,7 @@ class Chip:
         flash.on_operation = self._flash_operation
         for us, action in world.agenda:
             self.at(us, action)
+        self.fitted_sources: dict[int, Source] = {}
         self.parts = fit(self)
         self._handlers = {op: call for part in self.parts.values() for op, call in part.operations.items()}
 

@@ -42,6 +42,7 @@ class PowerMeter:
         self.now = 0
         self.loads: dict[str, float] = {}
         self.stretches: list[Stretch] = []
+        self._drawn = 0.0  # mA us
 
     def current(self, state: str) -> float:
         """Current in ``state`` with the loads as they are now, mA; nothing without power."""
@@ -52,6 +53,7 @@ class PowerMeter:
         if us <= 0:
             return
         current = self.current(state)
+        self._drawn += current * us
         last = self.stretches[-1] if self.stretches else None
         if last and last.state == state and last.current == current:
             last.end += us
@@ -61,7 +63,7 @@ class PowerMeter:
 
     def charge_mah(self) -> float:
         """Charge drawn so far, mAh."""
-        return sum((s.end - s.start) * s.current for s in self.stretches) / _US_PER_HOUR
+        return self._drawn / _US_PER_HOUR
 
     def average_ma(self, awake_only: bool = False) -> float:
         """Average current, mA, over everything or over the time not in deep sleep."""

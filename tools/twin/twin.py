@@ -188,27 +188,31 @@ class Twin:
     def _live(self) -> Iterator[None]:
         cause, rom = PWRON_RESET, Rom(self._folder)
         while True:
+            end: BaseException | None = None
             try:
-                if cause != SOFT_RESET:
-                    self._boot(cause, rom)
-                    self._raw = False
-                    yield
-                else:
+                if cause == SOFT_RESET:
                     self.chip.reset(cause)
+                else:
+                    self._raw = False
+                    self._boot(cause, rom)
+                    yield
                 yield from self._program(rom)
-            except Restart as restart:
-                cause = restart.cause
+            except (Restart, PowerCut, _Download) as how:
+                end = how
+            while end:  # what follows may be interrupted, too
+                restart, end = self._restart(end), None
+                cause = restart.cause if restart else PWRON_RESET
                 try:
-                    yield from self._between(restart)
-                except (Restart, PowerCut) as another:
-                    cause = getattr(another, "cause", PWRON_RESET)
-            except PowerCut as cut:
-                self.cuts.append((self.now, cut.cut))
-                cause = PWRON_RESET
-                yield from self._without_power(_OFF_US)
-            except _Download:
-                cause = PWRON_RESET
-                yield from self._download()
+                    yield from self._between(restart) if restart else self._download()
+                except (Restart, PowerCut, _Download) as how:
+                    end = how
+
+    def _restart(self, end: BaseException) -> Restart | None:
+        """How it goes on after the end of a program; None for the ROM's boot loader."""
+        if isinstance(end, PowerCut):
+            self.cuts.append((self.now, end.cut))
+            return Restart(PWRON_RESET, _OFF_US)
+        return end if isinstance(end, Restart) else None
 
     def _boot(self, cause: int, rom: Rom) -> None:
         """From reset to the program's first instruction."""
@@ -327,6 +331,8 @@ class Twin:
 
     def _without_power(self, us: int) -> Iterator[None]:
         self.chip.parts["gpio"].sleep()
+        self.chip.parts["networks"].radio(False)
+        self.chip.parts["sensing"].power_cut()
         self.chip.watchdog_us = None
         end = self.chip.meter.now + us
         while self.chip.meter.now < end:

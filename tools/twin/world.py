@@ -5,8 +5,14 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from cicada.tools.twin.sound import Sound
+from cicada.tools.twin.sensors.analog import Curve
+from cicada.tools.twin.sensors.motion import Motion, Still
+from cicada.tools.twin.sound import Live, Sound
+
+if TYPE_CHECKING:
+    from cicada.tools.twin.sensors.camera import Camera
 
 
 @dataclass
@@ -60,12 +66,23 @@ class World:
         ulp: moments (us) at which the ULP coprocessor would wake the chip.
         touch: moments (us) at which a touch pad is touched.
         network: Wi-Fi.
+        motion: what accelerometers feel.
+        temperature, humidity: of the air, degrees Celsius and %.
+        battery: its voltage; None leaves it to the charge drawn.
+        camera: what the camera sees; None for no camera.
+        hosts: ``name:port`` as the program asks for it -> host and port where it is really served.
         agenda: ``(us, action)`` that happen by themselves.
     """
 
-    sound: Sound
+    sound: Sound | Live
     levels: dict[int, Steps] = field(default_factory=dict)
     ulp: Sequence[int] = ()
     touch: Sequence[int] = ()
     network: Network = field(default_factory=Network)
+    motion: Motion = field(default_factory=Still)
+    temperature: Curve = field(default_factory=lambda: Curve.constant(25.0))
+    humidity: Curve = field(default_factory=lambda: Curve.constant(50.0))
+    battery: Curve | None = None
+    camera: Camera | None = None
+    hosts: dict[str, tuple[str, int]] = field(default_factory=dict)
     agenda: list[tuple[int, Callable[[], None]]] = field(default_factory=list)

@@ -8,7 +8,7 @@ from time import ticks_diff, ticks_ms
 
 
 class TaskQueue:
-    """Tasks in the order of the time they are due (``ph_key``); of equal ones the first pushed comes first."""
+    """Tasks in the order of the time they are due (``ph_key``); of equal ones the first comes first."""
 
     def __init__(self):
         self._tasks = []
@@ -32,8 +32,8 @@ class TaskQueue:
 
 
 class Task:
-    """``state`` is True while it runs, a queue of those who wait for it, or false when it is finished; ``data``
-    is what it waits for or ended with."""
+    """``state`` is True while it runs, a queue of those who wait for it, or false when it is finished;
+    ``data`` is what it waits for or ended with."""
 
     def __init__(self, coro, globals=None):
         self.coro = coro

@@ -14,14 +14,14 @@ class poll:
 
     def register(self, obj, *flags):
         self._any += 1
-        return self._poll.register(getattr(obj, "_line", obj), *flags)
+        return self._poll.register(obj, *flags)
 
     def unregister(self, obj):
         self._any -= 1
-        return self._poll.unregister(getattr(obj, "_line", obj))
+        return self._poll.unregister(obj)
 
     def modify(self, obj, flags):
-        return self._poll.modify(getattr(obj, "_line", obj), flags)
+        return self._poll.modify(obj, flags)
 
     def _wait(self, timeout):
         """Until something is ready or ``timeout`` ms of virtual time have passed."""

@@ -16,7 +16,7 @@ IPPROTO_UDP = 17
 IPPROTO_IP = 0
 
 _SLICE_US = 2000
-_POLL = 3  # ioctl of streams
+_POLL, _CLOSE, _FILENO = 3, 4, 10  # ioctl of streams (MicroPython, py/stream.h)
 _count = bytearray(4)
 
 
@@ -28,9 +28,11 @@ def _traffic(kind, count):
 def getaddrinfo(host, port, *more):
     try:
         _traffic(1, 64)
+        real = _chip.call(_ops.NET_RESOLVE, 0, ("%s:%d" % (host, port)).encode())[1].decode()
+        host, _, port = real.rpartition(":")
+        return usocket.getaddrinfo(host, int(port), *more)
     except OSError:
         raise OSError(-202)
-    return usocket.getaddrinfo(host, port, *more)
 
 
 class socket(io.IOBase):
@@ -41,17 +43,27 @@ class socket(io.IOBase):
         self._poll = uselect.poll()
         self._poll.register(self._line, uselect.POLLIN)
 
-    def _wait(self, flag):
-        """Until the line is ready; whoever is at its other end lives in real time."""
+    def _ready(self, flag):
         self._poll.modify(self._line, flag)
+        return bool(self._poll.poll(0))
+
+    def _wait(self, flag):
+        """Until the line is ready, False if it may not wait; who is at its other end lives in real time."""
         waited = 0
-        while not self._poll.poll(0):
+        while not self._ready(flag):
+            if self._timeout == 0:
+                return False
             if self._timeout is not None and waited >= self._timeout * 1000000:
-                raise OSError(errno.ETIMEDOUT if self._timeout else errno.EAGAIN)
+                raise OSError(errno.ETIMEDOUT)
             _traffic(0, 0)
             self._poll.poll(2)
             _chip.sleep_us(_SLICE_US)
             waited += _SLICE_US
+        return True
+
+    def _must(self, flag):
+        if not self._wait(flag):
+            raise OSError(errno.EAGAIN)
 
     def connect(self, address):
         _traffic(1, 60)
@@ -60,6 +72,8 @@ class socket(io.IOBase):
         except OSError as error:
             if error.errno != errno.EINPROGRESS:
                 raise
+        if self._timeout == 0:
+            raise OSError(errno.EINPROGRESS)
         self._wait(uselect.POLLOUT)
         _traffic(2, 60)
         if self._poll.poll(0)[0][1] & (uselect.POLLERR | uselect.POLLHUP):
@@ -72,52 +86,49 @@ class socket(io.IOBase):
         self._line.listen(backlog)
 
     def accept(self):
-        self._wait(uselect.POLLIN)
+        self._must(uselect.POLLIN)
         line, address = self._line.accept()
         return socket(_line=line), address
 
     def recv(self, count):
-        self._wait(uselect.POLLIN)
+        self._must(uselect.POLLIN)
         data = self._line.recv(count)
         _traffic(2, len(data))
         return data
 
     def recvfrom(self, count):
-        self._wait(uselect.POLLIN)
+        self._must(uselect.POLLIN)
         data, address = self._line.recvfrom(count)
         _traffic(2, len(data))
         return data, address
 
     def readinto(self, buf, count=None):
-        view = memoryview(buf)[:count] if count is not None else buf
-        self._poll.modify(self._line, uselect.POLLIN)
-        if self._timeout == 0 and not self._poll.poll(0):
+        if not self._wait(uselect.POLLIN):
             return None
-        self._wait(uselect.POLLIN)
-        got = self._line.readinto(view)
+        got = self._line.readinto(buf if count is None else memoryview(buf)[:count])
         _traffic(2, got or 0)
         return got
 
     def read(self, count=-1):
-        data = b""
-        while count < 0 or len(data) < count:
-            more = self.recv(1024 if count < 0 else count - len(data))
-            if not more:
-                break
-            data += more
-        return data
+        """To the end or ``count`` bytes; what is there, or None, if it may not wait."""
+        return self._gather(1024, lambda data: len(data) == count, count)
 
     def readline(self):
+        return self._gather(1, lambda data: data[-1:] == b"\n", -1)
+
+    def _gather(self, most, done, count):
         data = b""
-        while not data.endswith(b"\n"):
-            more = self.recv(1)
+        while not done(data):
+            if not self._wait(uselect.POLLIN):
+                return data or None
+            more = self.recv(most if count < 0 else min(most, count - len(data)))
             if not more:
                 break
             data += more
         return data
 
     def send(self, data):
-        self._wait(uselect.POLLOUT)
+        self._must(uselect.POLLOUT)
         _traffic(1, len(data))
         return self._line.send(data)
 
@@ -128,7 +139,7 @@ class socket(io.IOBase):
     def write(self, data, count=None):
         view = memoryview(data)[:count] if count is not None else memoryview(data)
         if self._timeout == 0:
-            return self.send(view)
+            return self.send(view) if self._ready(uselect.POLLOUT) else None
         self.sendall(view)
         return len(view)
 
@@ -160,9 +171,12 @@ class socket(io.IOBase):
             self._poll.modify(self._line, argument & (uselect.POLLIN | uselect.POLLOUT))
             ready = self._poll.poll(0)
             return ready[0][1] if ready else 0
-        if request == 4:
+        if request == _FILENO:
+            return self._line.fileno()
+        if request == _CLOSE:
             self.close()
-        return 0
+            return 0
+        return -errno.EINVAL
 
     def close(self):
         self._line.close()

@@ -15,6 +15,7 @@ def fit(chip: Chip) -> dict[str, Peripheral]:
     from cicada.tools.twin.peripherals.i2s import I2s
     from cicada.tools.twin.peripherals.networks import Networks
     from cicada.tools.twin.peripherals.neural import Neural
+    from cicada.tools.twin.peripherals.sensing import Sensing
     from cicada.tools.twin.peripherals.storage import Storage
     from cicada.tools.twin.peripherals.timers import Timers
 
@@ -23,6 +24,7 @@ def fit(chip: Chip) -> dict[str, Peripheral]:
         "gpio": Gpio,
         "timers": Timers,
         "i2s": I2s,
+        "sensing": Sensing,
         "storage": Storage,
         "networks": Networks,
         "neural": Neural,

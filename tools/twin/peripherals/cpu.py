@@ -68,6 +68,7 @@ class Cpu(Peripheral):
         chip = self.chip
         chip.watchdog_us = None
         chip.parts["gpio"].sleep()
+        chip.parts["networks"].radio(False)
         at, self._woken_by, self._woken_pins = self._first_wake()
         while chip.meter.now < min(at, until_us):
             left = min(at, until_us) - chip.meter.now

@@ -13,13 +13,11 @@ RISING, FALLING = 1, 2
 class Gpio(Peripheral):
     """Attributes:
     levels: level of every pin the program ever drove.
-    sources: pins that sensors drive (pin -> function of virtual us), beside those of ``world.levels``.
     """
 
     def __init__(self, chip: Chip) -> None:
         super().__init__(chip)
         self.levels: dict[int, int] = {}
-        self.sources: dict[int, Source] = {}
         self._setup: dict[int, tuple[int, int]] = {}
         self._watched: dict[int, tuple[int, int, Due | None]] = {}  # pin -> trigger, handle, what is due
         self.operations = {
@@ -50,16 +48,16 @@ class Gpio(Peripheral):
             return self.levels.get(pin, 0)
         if pin in self.chip.world.levels:
             return int(self.chip.world.levels[pin].at(self.chip.meter.now))
-        if pin in self.sources:
-            return self.sources[pin].level(self.chip.meter.now)
+        if pin in self.chip.fitted_sources:
+            return self.chip.fitted_sources[pin].level(self.chip.meter.now)
         return 1 if pull & _PULL_UP else 0
 
     def when(self, pin: int, level: int, after_us: int) -> int | None:
         """From when on a pin driven from outside has ``level``; None if never."""
         if pin in self.chip.world.levels:
             return self.chip.world.levels[pin].when(level, after_us)
-        if pin in self.sources:
-            return self.sources[pin].when(level, after_us)
+        if pin in self.chip.fitted_sources:
+            return self.chip.fitted_sources[pin].when(level, after_us)
         return after_us if self.level(pin) == level else None
 
     def _set_up(self, argument: int, payload: bytes) -> tuple[int, bytes]:

@@ -42,6 +42,7 @@ class Networks(Peripheral):
             ops.WLAN_SCAN: self._scan,
             ops.WLAN_RECONNECTS: self._reconnects,
             ops.NET_TRAFFIC: self._traffic,
+            ops.NET_RESOLVE: self._resolve,
         }
 
     def reset(self, cause: int) -> None:
@@ -162,3 +163,7 @@ class Networks(Peripheral):
             else:
                 self.received += count
         return 1, b""
+
+    def _resolve(self, argument: int, payload: bytes) -> tuple[int, bytes]:
+        host, port = self.chip.world.hosts.get(payload.decode(), (None, None))
+        return 0, payload if host is None else f"{host}:{port}".encode()
