@@ -62,10 +62,9 @@ def pytest_configure(config: pytest.Config) -> None:
 def dut_image() -> bytes:
     """What a twin's flash holds unless the test's mark says otherwise; override it in a ``conftest.py``."""
     path = BUILD / "twin" / "flash.bin"
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
+    if not path.exists():
         pytest.fail(f"there is no {path}: build it with make demo, or define dut_image", pytrace=False)
+    return path.read_bytes()
 
 
 @pytest.fixture
@@ -80,10 +79,13 @@ def dut(request: pytest.FixtureRequest) -> Iterator[Dut]:
     if board != _TWIN and mark:
         what = " and ".join(chosen)
         pytest.skip(f"needs the twin: the test chooses its {what}" if what else "needs the twin")
+    refused = ""
     try:
         device = _twin(request, chosen) if board == _TWIN else _board(request.config)
     except UserError as error:
-        pytest.fail(str(error), pytrace=False)
+        refused = str(error)
+    if refused:  # out here, or pytest would show where the error came from
+        pytest.fail(refused, pytrace=False)
     try:
         yield device
     finally:

@@ -31,7 +31,7 @@ class TwinDut(Dut):
     def __init__(self, twin: Twin) -> None:
         super().__init__()
         self.twin = twin
-        self._power = False
+        self._power, self._boots = False, 0
         self.power_on()
 
     @property
@@ -49,7 +49,7 @@ class TwinDut(Dut):
     def reset(self) -> None:
         self._need_power()
         self.twin.press_reset()
-        self._skip()
+        self._begin()
 
     def power_off(self) -> None:
         self.twin.power_off()
@@ -60,7 +60,7 @@ class TwinDut(Dut):
             return
         self.twin.power_on()
         self._power = True
-        self._skip()
+        self._begin()
 
     def close(self) -> None:
         self.power_off()
@@ -73,10 +73,15 @@ class TwinDut(Dut):
         if not self._power:
             raise UserError("the twin has no power: call dut.power_on() first")
 
+    def _begin(self) -> None:
+        """A boot lies ahead: it begins when the twin runs next."""
+        self._boots = len(self.twin.resets)
+        self._skip()
+
     def _hears(self) -> bool:
-        # The twin keeps what is typed while it sleeps; a Ctrl-C would then fall into the next boot.
+        # The twin keeps what is typed while it sleeps or boots; a Ctrl-C would interrupt the next boot.
         twin = self.twin
-        if not twin.resets or twin.chip.meter.stretches[-1].state in (DEEP_SLEEP, OFF):
+        if len(twin.resets) == self._boots or twin.chip.meter.stretches[-1].state in (DEEP_SLEEP, OFF):
             return False
         reset_at, cause = twin.resets[-1]
         return twin.now - reset_at > twin.board.BOOT_MS / 1000 + _START_S[cause == PWRON_RESET]
