@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cicada.tools.errors import UserError, from_os_error
+from cicada.tools.twin.commands import add_parser as add_twin
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -53,12 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     _training(train)
     train.set_defaults(run=_train)
 
-    twin = commands.add_parser("twin", help="start, stop or run a board made of software")
-    twin.add_argument("action", choices=["start", "stop", "status", "run"])
-    twin.add_argument("--seconds", type=float, help="run: virtual seconds, default for ever")
-    twin.add_argument("--speed", type=float, default=1.0, help="run: times real time, 0 for no limit")
-    _training(twin)
-    twin.set_defaults(run=_twin)
+    add_twin(commands, _training)
 
     monitor = commands.add_parser("monitor", help="serial console of a board or of the twin")
     monitor.add_argument("--board", default="esp32", help="'twin' finds the twin's port by itself")
@@ -103,18 +99,6 @@ def _train(options: argparse.Namespace) -> int:
 
     train(options.data, options.words, options.seed)
     return 0
-
-
-def _twin(options: argparse.Namespace) -> int:
-    from cicada.tools.twin import service
-
-    if options.action == "stop":
-        return service.stop()
-    if options.action == "status":
-        return service.status()
-    if options.action == "start":
-        return service.start(options.data, options.words, options.seed)
-    return service.run(options.data, options.words, options.seed, options.seconds, options.speed)
 
 
 def _monitor(options: argparse.Namespace) -> int:

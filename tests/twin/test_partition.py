@@ -1,6 +1,5 @@
 """``esp32.Partition`` and ``esp32.NVS`` from the program's side; an update that really changes what runs."""
 
-import random
 import re
 import subprocess
 import sys
@@ -9,10 +8,10 @@ import pytest
 
 from cicada.tools.board import load_board
 from cicada.tools.errors import UserError
-from cicada.tools.twin import appimage, otadata, romfs
+from cicada.tools.twin import appimage, otadata
 from cicada.tools.twin.flash import SHAPES, Cut, NorFlash
-from cicada.tools.twin.image import application, compile_python
 from cicada.tools.twin.twin import Twin
+from support.images import new_image
 from support.twins import QUIET, flash_of, run_script, script_flash
 
 BOARD = load_board("twin")
@@ -73,18 +72,6 @@ def test_set_boot_then_deep_sleep_wakes_the_old_image(tmp_path):
     )
     twin = run_script(code.replace("elif step == 1:", "elif step == 9:"), tmp_path, seconds=60)
     assert re.findall(r"step (\d) (\w+) (\w+)", twin.text)[1] == ("1", "ota_0", "ota_1")
-
-
-def new_image(folder, version):
-    """App image of another version of the program."""
-    main = folder / "new.py"
-    main.write_text(
-        "from esp32 import Partition\nPartition.mark_app_valid_cancel_rollback()\n"
-        f"print('running {version}')\nimport machine\nmachine.deepsleep()\n"
-    )
-    model = random.Random(1).randbytes(40_000)  # so that the update takes a while
-    files = romfs.unpack(application("twin", {"kws": model})) | {"main.mpy": compile_python(main)}
-    return appimage.build(romfs.pack(files), version, BOARD)
 
 
 def test_an_update_changes_the_code_that_runs(tmp_path):

@@ -7,6 +7,7 @@ import os
 import select
 import signal
 import socket
+import struct
 import subprocess
 import termios
 import time
@@ -14,8 +15,11 @@ from pathlib import Path
 
 from cicada.tools.errors import UserError
 from cicada.tools.paths import program
+from cicada.tools.twin.chip import ops
 
 _CONNECT_S = 10.0
+_HEADER = struct.calcsize(ops.REQUEST)
+_LIMIT = 4 * 1024 * 1024  # no request is longer than the flash
 
 
 class Child:
@@ -117,6 +121,37 @@ class Child:
             return Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
         except OSError:
             return ["Z"] + ["0"] * 20
+
+    def request(self) -> tuple[int, int, bytes] | None:
+        """What it asks of its chip: operation, argument, payload; None when it closed its end."""
+        header = self._exactly(_HEADER)
+        if header is None:
+            return None
+        operation, argument, length = struct.unpack(ops.REQUEST, header)
+        if length > _LIMIT:
+            raise UserError(f"MicroPython on the twin sent a request of {length} bytes: its shim is broken")
+        payload = self._exactly(length)
+        return None if payload is None else (operation, argument, payload)
+
+    def reply(self, data: bytes) -> bool:
+        """Answer it; False if nobody is there any more."""
+        try:
+            self.chip.sendall(data)
+        except (BrokenPipeError, ConnectionResetError):
+            return False
+        return True
+
+    def _exactly(self, count: int) -> bytes | None:
+        data = bytearray()
+        while len(data) < count:
+            try:
+                chunk = self.chip.recv(count - len(data))
+            except ConnectionResetError:
+                return None
+            if not chunk:
+                return None
+            data += chunk
+        return bytes(data)
 
     def alive(self) -> bool:
         """Whether the process still runs."""

@@ -17,11 +17,11 @@ class Events:
         self.text = ""
         self._line = ""
 
-    def feed(self, text: str) -> list[dict]:
-        """Take in console text; returns the events completed by it."""
+    def feed(self, text: str) -> tuple[list[str], list[dict]]:
+        """Take in console text; returns the lines completed by it, and the events among them."""
         self.text += text
         *lines, self._line = (self._line + text).split("\n")
-        return list(parse(lines))
+        return lines, list(parse(lines))
 
 
 def parse(lines: Iterable[str]) -> Iterable[dict]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 import os
 import signal
@@ -14,6 +16,7 @@ from cicada.tools.board import load_board
 from cicada.tools.errors import UserError, from_os_error
 from cicada.tools.paths import BUILD
 from cicada.tools.stages import write_atomic
+from cicada.tools.twin.flash import NorFlash
 from cicada.tools.twin.playlist import scene
 from cicada.tools.twin.twin import Twin, default_port
 
@@ -69,7 +72,7 @@ def start(data: Path | None, words: list[str], seed: int) -> int:
             raise UserError(f"the twin did not start: {last} (all of it in {log})")
         time.sleep(0.05)
     write_atomic(_state(), json.dumps({"pid": process.pid}).encode())
-    print(f"twin running (process {process.pid}), console at {default_port()}")
+    status()
     print("watch it: make monitor BOARD=twin    end it: make twin-stop")
     return 0
 
@@ -95,23 +98,91 @@ def stop() -> int:
 def status() -> int:
     """Say whether a twin runs; the exit code is 0 if it does, else 1."""
     pid = _running()
-    print(f"twin running (process {pid}), console at {default_port()}" if pid else "no twin is running")
-    return 0 if pid else 1
+    if not pid:
+        print("no twin is running")
+        return 1
+    print(f"twin running (process {pid})")
+    print(f"  console, REPL, mpremote: {default_port()}")
+    with contextlib.suppress(OSError):
+        print(f"  esptool: {_url().read_text()}")
+    return 0
 
 
-def run(data: Path | None, words: list[str], seed: int, seconds: float | None, speed: float) -> int:
-    """Run a twin in the foreground, its console on standard output."""
+def run(
+    data: Path | None,
+    words: list[str],
+    seed: int,
+    seconds: float | None,
+    speed: float,
+    picture: Path | None = None,
+    fresh: bool = False,
+) -> int:
+    """Run a twin in the foreground, its console on standard output; its flash is kept for the next time.
+
+    Args:
+        data, words, seed: as for training.
+        seconds: of virtual time; None for ever.
+        speed: times real time; 0 for no limit.
+        picture: where to draw current over time at the end.
+        fresh: start from the image instead of what an earlier run left in the flash.
+    """
     image, sound = _ready(data, words, seed)
 
     def show(text: str) -> None:
         sys.stdout.write(text)
         sys.stdout.flush()
 
+    flash, kept = _kept_flash(image.read_bytes(), fresh)
     twin = Twin(
-        image.read_bytes(), load_board("twin"), sound, default_port(), show, speed if speed > 0 else None
+        flash,
+        load_board("twin"),
+        sound,
+        default_port(),
+        show,
+        speed if speed > 0 else None,
+        network_port=("127.0.0.1", 0),
     )
-    twin.run(seconds if seconds is not None else float("inf"))
+    try:
+        twin.power_on()
+        write_atomic(_url(), twin.ports.network.url.encode())
+        twin.run_until(lambda: False, float("inf") if seconds is None else seconds)
+    finally:
+        twin.power_off()
+        _url().unlink(missing_ok=True)
+        write_atomic(kept, flash.snapshot().data)
+        if picture:
+            from cicada.tools.twin.report import print_report, report
+
+            print_report(report(twin, picture))
     return 0
+
+
+def report_scene(data: Path | None, words: list[str], seed: int, seconds: float, picture: Path) -> int:
+    """Run the demo's scene on a fresh twin and report current over time and battery life."""
+    from cicada.tools.twin.report import print_report, report
+
+    image, sound = _ready(data, words, seed)
+    twin = Twin(image.read_bytes(), load_board("twin"), sound)
+    twin.run(seconds)
+    print_report(report(twin, picture))
+    return 0
+
+
+def _kept_flash(image: bytes, fresh: bool) -> tuple[NorFlash, Path]:
+    """Flash as the last run with the same image left it, and the file to keep it in."""
+    digest = hashlib.sha256(image).hexdigest()[:16]
+    kept = BUILD / "twin" / f"kept-{digest}.bin"
+    if not fresh and kept.is_file() and kept.stat().st_size == len(image):
+        image = kept.read_bytes()
+    for other in kept.parent.glob("kept-*.bin"):
+        if other != kept:
+            other.unlink()
+    return NorFlash(len(image), bytearray(image)), kept
+
+
+def _url() -> Path:
+    """File that holds the address of the running twin's port for esptool."""
+    return BUILD / "twin" / "rfc2217"
 
 
 def _ready(data: Path | None, words: list[str], seed: int):

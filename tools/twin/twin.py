@@ -6,7 +6,6 @@ import os
 import selectors
 import shutil
 import socket
-import struct
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -25,7 +24,6 @@ from cicada.tools.twin.chip import (
     WDT_RESET,
     Chip,
     Restart,
-    ops,
 )
 from cicada.tools.twin.events import Events
 from cicada.tools.twin.flash import Cut, NorFlash, PowerCut
@@ -43,8 +41,6 @@ _ROM_RESETS = {
     WDT_RESET: (7, "TG0WDT_SYS_RESET"),
     DEEPSLEEP_RESET: (5, "DEEPSLEEP_RESET"),
 }
-_HEADER = struct.calcsize(ops.REQUEST)
-_LIMIT = 4 * 1024 * 1024  # no request is longer than the flash
 _OFF_US = 1_000_000  # without power after a power cut
 _LOOK_S = 0.02  # how long to wait for the interpreter before looking what it does
 _HANG_S = 0.5  # CPU time without a request, after which time passes for a program that only computes
@@ -70,6 +66,7 @@ class Twin:
         flash: its flash.
         booted: what the boot loader chose last.
         text: everything its console said.
+        lines: ``(virtual seconds since power-on, line)`` of the console.
         events: ``(virtual seconds since power-on, event)`` of every ``EVENT`` line.
         resets: ``(virtual seconds, reset cause)`` of every boot.
         cuts: ``(virtual seconds, cut)`` of every power cut at a flash operation.
@@ -98,10 +95,12 @@ class Twin:
         self.chip = Chip(board, self.world, self.flash, self._pace, seed)
         self.chip.console = self._say_raw
         self.booted: Booted | None = None
+        self.lines: list[tuple[float, str]] = []
         self.events: list[tuple[float, dict]] = []
         self.resets: list[tuple[float, int]] = []
         self.cuts: list[tuple[float, Cut]] = []
         self.ports = Ports()
+        self._cuts: list[Cut] = []
         self._log = Events()
         self._on_text = on_text
         self._speed = speed
@@ -174,14 +173,18 @@ class Twin:
             self._folder = None
 
     def press_reset(self) -> None:
-        """The board's EN button, at the next step: as a power cut, but the ports stay."""
+        """The board's EN button: the chip starts anew; ports stay, sensors keep their power."""
+        self._life.close()
         self._life = self._live()
 
     def type(self, data: bytes) -> None:
-        """Type at the console."""
+        """Type at the console; it arrives as the twin runs on."""
         self._typed += data
         self._typed_at = time.monotonic()
-        self._deliver(answering=False)
+
+    def cut_later(self, cuts: list[Cut]) -> None:
+        """Cut the power at several flash operations, one after the other in this order."""
+        self.flash.cut, self._cuts = (cuts[0], cuts[1:]) if cuts else (None, [])
 
     # One life: from power-on until the power goes for good
 
@@ -211,6 +214,7 @@ class Twin:
         """How it goes on after the end of a program; None for the ROM's boot loader."""
         if isinstance(end, PowerCut):
             self.cuts.append((self.now, end.cut))
+            self.cut_later(self._cuts)
             return Restart(PWRON_RESET, _OFF_US)
         return end if isinstance(end, Restart) else None
 
@@ -274,11 +278,12 @@ class Twin:
                 self._listen()
                 self._deliver(answering=False)
                 if child.chip in ready:
-                    request = _receive(child.chip)
+                    request = child.request()
                     if request is None:
                         raise self._ended(child)
                     self._say(child.output())
-                    self._answer(child, request)
+                    if not child.reply(self.chip.answer(*request)):
+                        raise self._ended(child)
                     self._leap = _LEAP_US[0]
                     asked_cpu, looked = child.cpu_s() if self._speed else asked_cpu, time.monotonic()
                 elif not child.alive():
@@ -286,13 +291,6 @@ class Twin:
                 elif not ready:
                     asked_cpu, looked = self._idle(child, asked_cpu, looked)
                 yield
-
-    def _answer(self, child: Child, request: tuple[int, int, bytes]) -> None:
-        reply = self.chip.answer(*request)
-        try:
-            child.chip.sendall(reply)
-        except (BrokenPipeError, ConnectionResetError):
-            raise self._ended(child) from None
 
     def _idle(self, child: Child, asked_cpu: float, looked: float) -> tuple[float, float]:
         """The interpreter asked nothing for a moment: time passes nevertheless."""
@@ -413,7 +411,9 @@ class Twin:
         data = data.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
         self.ports.send(data)
         plain = data.decode("utf-8", "replace").replace("\r\n", "\n")
-        self.events += [(self.now, event) for event in self._log.feed(plain)]
+        lines, events = self._log.feed(plain)
+        self.lines += [(self.now, line) for line in lines]
+        self.events += [(self.now, event) for event in events]
         self._on_text(plain)
 
     def _say_raw(self, data: bytes) -> None:
@@ -433,31 +433,6 @@ def _keep(selector: selectors.BaseSelector, old: list, new: list) -> list:
     for come in (f for f in new if f not in old):
         selector.register(come, selectors.EVENT_READ)
     return new
-
-
-def _receive(chip: socket.socket) -> tuple[int, int, bytes] | None:
-    """One request, or None when the interpreter closed its end."""
-    header = _exactly(chip, _HEADER)
-    if header is None:
-        return None
-    op, argument, length = struct.unpack(ops.REQUEST, header)
-    if length > _LIMIT:
-        raise UserError(f"MicroPython on the twin sent a request of {length} bytes: its shim is broken")
-    payload = _exactly(chip, length)
-    return None if payload is None else (op, argument, payload)
-
-
-def _exactly(chip: socket.socket, count: int) -> bytes | None:
-    data = bytearray()
-    while len(data) < count:
-        try:
-            chunk = chip.recv(count - len(data))
-        except ConnectionResetError:
-            return None
-        if not chunk:
-            return None
-        data += chunk
-    return bytes(data)
 
 
 def default_port() -> Path:

@@ -1,0 +1,124 @@
+"""``cicada twin ...``: the command line of the twin."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+from cicada.tools.paths import BUILD
+
+
+def add_parser(
+    commands: argparse._SubParsersAction, training: Callable[[argparse.ArgumentParser], None]
+) -> None:
+    """Add ``twin`` and its actions.
+
+    Args:
+        commands: of the main parser.
+        training: adds ``--data``, ``--words`` and ``--seed``.
+    """
+    twin = commands.add_parser("twin", help="a board made of software: run, watch, measure, compare")
+    actions = twin.add_subparsers(dest="action", required=True, metavar="ACTION")
+
+    start = actions.add_parser("start", help="leave a twin running in the background, in real time")
+    training(start)
+    start.set_defaults(run=_start)
+
+    stop = actions.add_parser("stop", help="end it")
+    stop.set_defaults(run=_stop)
+
+    status = actions.add_parser("status", help="say whether one runs, and its ports")
+    status.set_defaults(run=_status)
+
+    run = actions.add_parser(
+        "run", help="run a scenario and check what it expects; without one, the demo's scene"
+    )
+    run.add_argument("scenario", type=Path, nargs="?", help="TOML file, see docs/twin.md")
+    run.add_argument("--seconds", type=float, help="virtual seconds (default: the scenario's, else for ever)")
+    run.add_argument(
+        "--speed", type=float, help="times real time, 0 for no limit (default: 0 with a scenario, else 1)"
+    )
+    run.add_argument("--report", type=Path, metavar="PNG", help="draw current over time")
+    run.add_argument("--quiet", action="store_true", help="do not show the console")
+    run.add_argument("--fresh", action="store_true", help="forget what an earlier run left in the flash")
+    training(run)
+    run.set_defaults(run=_run)
+
+    report = actions.add_parser("report", help="current over time and battery life of a run")
+    report.add_argument("scenario", type=Path, nargs="?", help="TOML file; without one, the demo's scene")
+    report.add_argument("--seconds", type=float, help="virtual seconds (default: the scenario's, else 60)")
+    report.add_argument("--out", type=Path, default=BUILD / "twin" / "report.png", metavar="PNG")
+    training(report)
+    report.set_defaults(run=_report)
+
+    attempt = actions.add_parser("try", help="compare a candidate model with the one that runs now")
+    attempt.add_argument("candidate", type=Path, help="model container (.cmod)")
+    attempt.add_argument("--against", type=Path, help="container of the running model (default: build/kws)")
+    attempt.add_argument(
+        "--data", type=Path, help="recordings, Speech Commands layout (default: synthesised)"
+    )
+    attempt.add_argument("--words", help="words to test, e.g. yes,no (default: all that both models know)")
+    attempt.add_argument("--minutes", type=float, default=10.0, help="listening on the twin (default: 10)")
+    attempt.add_argument("--seed", type=int, default=1)
+    attempt.add_argument("--json", type=Path, metavar="FILE", help="write the result there, too")
+    attempt.set_defaults(run=_try)
+
+
+def _start(options: argparse.Namespace) -> int:
+    from cicada.tools.twin import service
+
+    return service.start(options.data, options.words, options.seed)
+
+
+def _stop(options: argparse.Namespace) -> int:
+    from cicada.tools.twin import service
+
+    return service.stop()
+
+
+def _status(options: argparse.Namespace) -> int:
+    from cicada.tools.twin import service
+
+    return service.status()
+
+
+def _run(options: argparse.Namespace) -> int:
+    if options.scenario:
+        from cicada.tools.twin.rehearsal import run_scenario
+
+        return run_scenario(
+            options.scenario, options.seconds, options.speed or 0.0, options.report, not options.quiet
+        )
+    from cicada.tools.twin import service
+
+    speed = 1.0 if options.speed is None else options.speed
+    return service.run(
+        options.data, options.words, options.seed, options.seconds, speed, options.report, options.fresh
+    )
+
+
+def _report(options: argparse.Namespace) -> int:
+    if options.scenario:
+        from cicada.tools.twin.rehearsal import run_scenario
+
+        return run_scenario(options.scenario, options.seconds, 0.0, options.out, show=False)
+    from cicada.tools.twin import service
+
+    seconds = 60.0 if options.seconds is None else options.seconds
+    return service.report_scene(options.data, options.words, options.seed, seconds, options.out)
+
+
+def _try(options: argparse.Namespace) -> int:
+    from cicada.tools.twin.trial import try_model
+
+    words = [w.strip() for w in options.words.split(",") if w.strip()] if options.words else None
+    return try_model(
+        options.candidate,
+        options.data,
+        options.against,
+        words,
+        options.seed,
+        minutes=options.minutes,
+        json_file=options.json,
+    )

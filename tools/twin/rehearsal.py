@@ -1,0 +1,112 @@
+"""``cicada twin run scenario.toml``: play a scenario and check what it expects."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from cicada.tools.board import load_board
+from cicada.tools.errors import UserError, from_os_error
+from cicada.tools.paths import BUILD
+from cicada.tools.twin.judge import Verdict, judge
+from cicada.tools.twin.scenario import Scenario, load, microseconds
+from cicada.tools.twin.staging import staged
+
+
+def run_scenario(
+    path: Path, seconds: float | None, speed: float, picture: Path | None, show: bool = True
+) -> int:
+    """Run a scenario and say whether what it expects came true.
+
+    Args:
+        path: the TOML file.
+        seconds: virtual seconds instead of the scenario's own.
+        speed: times real time, 0 for no limit.
+        picture: where to draw current over time; None for no picture.
+        show: whether the console goes to standard output.
+
+    Returns:
+        0 if every expectation holds, else 1.
+    """
+    about = load(path)
+    board = load_board(about.board)
+    length = microseconds(about.seconds, path) / 1e6 if seconds is None else seconds
+    flash = _flash(about, path)
+
+    def tell(text: str) -> None:
+        if show:
+            sys.stdout.write(text)
+            sys.stdout.flush()
+
+    with staged(about, path, flash, board, on_text=tell, speed=speed or None) as twin:
+        with _progress(about.title or path.name, length, not show) as update:
+            twin.power_on()
+            twin.run_until(lambda: update(twin.now), length)
+        verdicts = judge(about, path, twin)
+        console = Console(highlight=False)
+        if picture:
+            from cicada.tools.twin.report import print_report, report
+
+            print_report(report(twin, picture), console)
+        _print_verdicts(console, about, path, verdicts, twin.now)
+    return 0 if all(v.holds for v in verdicts) else 1
+
+
+def _flash(about: Scenario, path: Path) -> bytes:
+    """Contents of the flash: the scenario's image, its model in the application, or what training left."""
+    if about.image and about.model:
+        raise UserError(f"{path} has both image and model: give one of them")
+    try:
+        if about.model:
+            from cicada.tools.demo import VERSION
+            from cicada.tools.twin.image import flash_image
+
+            return flash_image(about.board, {"kws": (path.parent / about.model).read_bytes()}, VERSION)
+        file = path.parent / about.image if about.image else BUILD / about.board / "flash.bin"
+        if not about.image and not file.is_file():
+            raise UserError(
+                f"there is no image {file} yet: run 'make demo', or name an image or model in {path}"
+            )
+        return file.read_bytes()
+    except OSError as error:
+        raise from_os_error(error, f"reading what {path} runs") from error
+
+
+@contextlib.contextmanager
+def _progress(title: str, seconds: float, shown: bool):
+    """A bar by virtual time on a terminal; yields what is called with the time, which returns False."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    if not (shown and sys.stderr.isatty()):
+        yield lambda now: False
+        return
+    columns = TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(title, total=seconds)
+
+        def update(now: float) -> bool:
+            bar.update(task, completed=now)
+            return False
+
+        yield update
+
+
+def _print_verdicts(
+    console: Console, about: Scenario, path: Path, verdicts: list[Verdict], seconds: float
+) -> None:
+    table = Table(title=f"{about.title or path.name}: {seconds:g} s of virtual time", min_width=60)
+    for heading in ("", "expected", "found"):
+        table.add_column(heading)
+    for verdict in verdicts:
+        table.add_row("[green]ok[/]" if verdict.holds else "[red]no[/]", verdict.asked, verdict.found)
+    if verdicts:
+        console.print(table)
+    failed = sum(not v.holds for v in verdicts)
+    if failed:
+        console.print(f"{failed} of {len(verdicts)} expectations did not come true")
+    elif not verdicts:
+        console.print("nothing was expected, so nothing was checked")
