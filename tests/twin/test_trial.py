@@ -76,7 +76,7 @@ def test_a_model_that_never_fires_is_worse(containers, recordings):
     assert new.clips == old.clips and old.clips["yes"] == Count(10, 10)
     assert made.reasons[0].startswith("words detected -")
     assert new.latency_ms is None and 0 < old.latency_ms < 1000
-    assert old.hours * 60 == pytest.approx(MINUTES, rel=0.15)
+    assert old.hours * 60 == pytest.approx(MINUTES, rel=0.01)
     # The other way round it would be better, whatever else is the same.
     assert judge(made.running, made.candidate, [Difference("words", 8, 0)], 1 << 16)[0] == BETTER
     text = printed(made)
@@ -170,11 +170,11 @@ def test_one_clip_more_is_not_better():
     assert Difference("clips", 0, 0).chance == 1
 
 
-@given(st.integers(0, 12), st.integers(0, 12))
+@given(st.integers(0, 4), st.integers(0, 5))
 def test_the_sign_test_counts_the_ways_coins_can_fall(won, lost):
     n, extreme = won + lost, max(won, lost)
     ways = sum(max(bin(coins).count("1"), n - bin(coins).count("1")) >= extreme for coins in range(2**n))
-    assert Difference("x", won, lost).chance == pytest.approx(ways / 2**n) if n < 13 else True
+    assert Difference("x", won, lost).chance == pytest.approx(ways / 2**n)
 
 
 def test_wilsons_interval_is_that_of_the_tables():
