@@ -1,7 +1,6 @@
 """The serial port: other programs see the console, Ctrl-C leads to the REPL, faults are one line."""
 
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -12,52 +11,15 @@ from cicada.tools.errors import UserError
 from cicada.tools.monitor import monitor
 from cicada.tools.twin.console import Console
 from cicada.tools.twin.events import Events, parse
+from support.running import Running
 from support.twins import node_flash
-
-RUN = """
-import signal, sys
-from pathlib import Path
-from cicada.tools.board import load_board
-from cicada.tools.twin.twin import Twin
-from cicada.tools.twin.sound import Sound
-def stop(*a): raise KeyboardInterrupt
-signal.signal(signal.SIGTERM, stop)
-twin = Twin(Path(sys.argv[1]).read_bytes(), load_board("twin"), Sound([], 60), Path(sys.argv[2]), speed=4.0)
-try:
-    twin.run()
-except KeyboardInterrupt:
-    print("stopped")
-"""
-
-
-class Board:
-    """A twin in a process of its own."""
-
-    def __init__(self, folder):
-        (folder / "flash.bin").write_bytes(node_flash())
-        self.port = folder / "tty"
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", RUN, str(folder / "flash.bin"), str(self.port)],
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        end = time.monotonic() + 20
-        while not self.port.exists():
-            assert self.process.poll() is None and time.monotonic() < end
-            time.sleep(0.02)
-
-    def stop(self):
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.communicate(timeout=10)[0]
 
 
 @pytest.fixture
 def board(tmp_path):
-    running = Board(tmp_path)
+    running = Running(tmp_path, node_flash(), speed=4.0)
     yield running
-    if running.process.poll() is None:
-        running.process.kill()
-        running.process.wait()
+    running.stop()
 
 
 def until(port, text, seconds=15):

@@ -16,17 +16,11 @@ import pytest
 from cicada.tools.twin.flash import SECTOR, SIZES, NorFlash
 from cicada.tools.twin.netport import Lines, NetworkPort, ResetLines
 from cicada.tools.twin.romloader import RomLoader
+from support.running import QUICK
 
 SIZE = SIZES[1]  # not the one esptool falls back on
 MAC = bytes.fromhex("240ac4c1cada")
 PLAIN = [sys.executable, "-m", "esptool"]
-QUICK = """
-import sys, time, types
-from serial import rfc2217
-rfc2217.time = types.SimpleNamespace(sleep=lambda seconds: time.sleep(seconds / 50))
-module = sys.argv.pop(1)
-__import__(module)._main()
-"""
 
 
 class Board:

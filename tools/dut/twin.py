@@ -6,13 +6,7 @@ from collections.abc import Callable
 
 from cicada.tools.dut.base import Dut
 from cicada.tools.errors import UserError
-from cicada.tools.twin.chip import PWRON_RESET
-from cicada.tools.twin.power import DEEP_SLEEP, OFF
 from cicada.tools.twin.twin import Twin
-
-# After the boot loader, until Ctrl-C interrupts the program and not what mounts the file system: making one
-# on an empty flash takes 140 ms.
-_START_S = {True: 0.2, False: 0.01}
 
 
 class TwinDut(Dut):
@@ -31,7 +25,7 @@ class TwinDut(Dut):
     def __init__(self, twin: Twin) -> None:
         super().__init__()
         self.twin = twin
-        self._power, self._boots = False, 0
+        self._power = False
         self.power_on()
 
     @property
@@ -75,13 +69,7 @@ class TwinDut(Dut):
 
     def _begin(self) -> None:
         """A boot lies ahead: it begins when the twin runs next."""
-        self._boots = len(self.twin.resets)
         self._skip()
 
     def _hears(self) -> bool:
-        # The twin keeps what is typed while it sleeps or boots; a Ctrl-C would interrupt the next boot.
-        twin = self.twin
-        if len(twin.resets) == self._boots or twin.chip.meter.stretches[-1].state in (DEEP_SLEEP, OFF):
-            return False
-        reset_at, cause = twin.resets[-1]
-        return twin.now - reset_at > twin.board.BOOT_MS / 1000 + _START_S[cause == PWRON_RESET]
+        return self.twin.hears

@@ -105,8 +105,10 @@ class Child:
         return bool(termios.tcgetattr(self.stdin)[3] & termios.ISIG)
 
     def waiting(self) -> bool:
-        """Whether it waits for somebody to type: it sleeps, and has asked nothing of its chip."""
-        if select.select([self.chip], [], [], 0)[0]:
+        """Whether it waits for somebody to type: it sleeps, has asked nothing of its chip, and has read the
+        last answer."""
+        unread = struct.unpack("i", fcntl.ioctl(self.chip, termios.TIOCOUTQ, b"\0" * 4))[0]
+        if unread or select.select([self.chip], [], [], 0)[0]:
             return False
         return self._stat()[0] == "S"
 

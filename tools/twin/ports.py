@@ -61,7 +61,9 @@ class Ports:
         if not self:
             time.sleep(seconds)
             return
-        select.select(self.files(), [], [], seconds)
+        files = self.files()
+        full = files[-1:] if self.network and self.network.wants_write else []
+        select.select(files, full, [], seconds)
 
     def close(self) -> None:
         """Take the link and the sockets away."""

@@ -43,6 +43,7 @@ _ROM_RESETS = {
 }
 _OFF_US = 1_000_000  # without power after a power cut
 _LOOK_S = 0.02  # how long to wait for the interpreter before looking what it does
+_PATIENCE_S = 0.3  # for a program to ask something after Ctrl-C, before it gets the signal
 _HANG_S = 0.5  # CPU time without a request, after which time passes for a program that only computes
 _LEAP_US = (1_000_000, 3_600_000_000)  # of an interpreter that waits for a keyboard nobody has: ever longer
 _CTRL_C = 3
@@ -106,10 +107,10 @@ class Twin:
         self._speed = speed
         self._where = (port, network_port)
         self._typed = bytearray()
-        self._typed_at = 0.0
+        self._typed_at = self._asked_at = 0.0
         self._leap = _LEAP_US[0]
         self._child: Child | None = None
-        self._raw = False
+        self._raw = self._downloading = False
         self._life: Iterator[None] | None = None
         self._folder: Path | None = None
         self._until_us = float("inf")
@@ -123,6 +124,11 @@ class Twin:
     def now(self) -> float:
         """Virtual seconds since the first power-on."""
         return self.chip.meter.now / 1e6
+
+    @property
+    def hears(self) -> bool:
+        """Whether a program runs that gets what is typed; what comes earlier waits for it."""
+        return self._child is not None and self.chip.parts["cpu"].started
 
     @property
     def wakes(self) -> int:
@@ -282,6 +288,8 @@ class Twin:
                     if request is None:
                         raise self._ended(child)
                     self._say(child.output())
+                    self._asked_at = time.monotonic()
+                    yield  # whoever waits for these words may act before time passes
                     if not child.reply(self.chip.answer(*request)):
                         raise self._ended(child)
                     self._leap = _LEAP_US[0]
@@ -318,6 +326,7 @@ class Twin:
 
     def _between(self, restart: Restart) -> Iterator[None]:
         """What lies between the end of a program and the next boot."""
+        yield
         if restart.cause == SOFT_RESET:
             self._raw = self.text.rfind("raw REPL; CTRL-B to exit") > self.text.rfind("MicroPython ")
             self._say("MPY: soft reboot\n")
@@ -342,6 +351,14 @@ class Twin:
         self.chip.reset(PWRON_RESET)
         loader = RomLoader(self.flash, bytes.fromhex(self.board.UNIQUE_ID))
         self.ports.send(loader.greeting())
+        self._downloading = True
+        try:
+            yield from self._load(loader)
+        finally:
+            self._downloading = False
+            self._started, self._started_us = time.monotonic(), self.chip.meter.now
+
+    def _load(self, loader: RomLoader) -> Iterator[None]:
         while not loader.run_requested:
             looked = time.monotonic()
             self.ports.wait(0.1)
@@ -374,7 +391,7 @@ class Twin:
         the middle of one; only a program that asks nothing gets the signal.
         """
         child = self._child
-        while self._typed and child and not self.chip.break_requested:
+        while self._typed and self.hears and not self.chip.break_requested:
             at = self._typed.find(_CTRL_C) if child.interruptible() else -1
             if at < 0:
                 child.type(bytes(self._typed))
@@ -385,7 +402,7 @@ class Twin:
             else:
                 if not answering and child.waiting():
                     child.type(b"\x03")
-                elif answering or time.monotonic() - self._typed_at < 0.3:
+                elif answering or time.monotonic() - max(self._typed_at, self._asked_at) < _PATIENCE_S:
                     self.chip.break_requested = self.chip.wake_sleeper = True
                 else:
                     child.type(b"\x03")
@@ -393,7 +410,7 @@ class Twin:
 
     def _pace(self, now_us: int) -> None:
         """Called as time passes: hold it back when somebody listens, and let the outside in."""
-        while self._speed:
+        while self._speed and not self._downloading:
             ahead = (now_us - self._started_us) / 1e6 / self._speed - (time.monotonic() - self._started)
             if ahead <= 0.002:
                 break

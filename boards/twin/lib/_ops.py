@@ -54,6 +54,7 @@ I2C_WRITE = 35  # argument: address; payload: bus, stop, data -> value: acknowle
 I2C_READ = 36  # argument: address; payload: bus, stop, u32 count
 I2C_SCAN = 37  # argument: bus -> addresses
 CAMERA = 38  # payload: u16 width, u16 height, u8 format -> frame
+STARTED = 39  # file systems are mounted, the program begins: from now on Ctrl-C counts
 PARTITIONS = 40  # -> value: index of the running one; JSON: their info()
 PARTITION_READ = 41  # argument: offset / 4096; payload: u32 at, u32 count
 PARTITION_WRITE = 42  # argument as above; payload: u32 at, data

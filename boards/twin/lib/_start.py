@@ -60,6 +60,7 @@ def run(scope, raw):
     import _boot  # noqa: F401 - the image's own, as frozen on the chip
 
     sys.modules["sys"] = _Sys(_Stream(sys.stdout, _RawOutput(_chip, _ops)))
+    _chip.call(_ops.STARTED)
     booted = _execute("boot.py", scope)
     if booted and not raw:
         try:

@@ -25,6 +25,7 @@ _FOREVER = 2**62
 
 class Cpu(Peripheral):
     """Attributes:
+    started: whether the program has begun since the last reset.
     wakes: boots after deep sleep so far.
     rtc: contents of RTC memory.
     clock_us: what the real-time clock is ahead of the virtual time since power-on, us; its own epoch is
@@ -34,6 +35,7 @@ class Cpu(Peripheral):
     def __init__(self, chip: Chip) -> None:
         super().__init__(chip)
         self.rtc = b""
+        self.started = False
         self.wakes = 0
         self.clock_us = 0
         self._cause = PWRON_RESET
@@ -53,9 +55,11 @@ class Cpu(Peripheral):
             ops.FREQ: self._freq,
             ops.RANDOM: self._random,
             ops.CONSOLE: self._console,
+            ops.STARTED: self._start,
         }
 
     def reset(self, cause: int) -> None:
+        self.started = False
         if cause == PWRON_RESET:
             self.rtc = b""
             self.clock_us = -self.chip.meter.now
@@ -170,6 +174,10 @@ class Cpu(Peripheral):
 
     def _random(self, argument: int, payload: bytes) -> tuple[int, bytes]:
         return 0, self.chip.random.randbytes(argument)
+
+    def _start(self, argument: int, payload: bytes) -> tuple[int, bytes]:
+        self.started = True
+        return 0, b""
 
     def _console(self, argument: int, payload: bytes) -> tuple[int, bytes]:
         self.chip.console(payload)
