@@ -36,7 +36,8 @@ def train(data: Path | None, words: list[str], seed: int) -> Result:
 def flash(board: str) -> Path:
     """Flash image of ``board`` with the trained model, in ``build/<board>/flash.bin``."""
     model = (_OUT / "kws.cmod").read_bytes()
-    sources = [ROOT / "firmware" / "app", ROOT / "boards" / board, ROOT / "tools" / "twin" / "image.py"]
+    tools = [ROOT / "tools" / "twin" / f"{name}.py" for name in ("image", "appimage", "romfs")]
+    sources = [ROOT / "firmware" / "app", ROOT / "boards" / board, *tools]
     inputs = {"sources": hash_files(sources), "model": hash_files([_OUT / "kws.cmod"]), "version": VERSION}
 
     def make(folder: Path) -> None:

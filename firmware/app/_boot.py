@@ -15,7 +15,12 @@ def _mount():
     try:
         vfs.mount(vfs.VfsLfs2(partition[0]), "/")
     except OSError:
-        print("W boot: no file system in partition vfs, making one")
+        start = bytearray(64)
+        partition[0].readblocks(0, start)
+        if any(byte != 0xFF for byte in start):
+            print("W boot: partition vfs holds no file system that can be mounted, making one")
+        else:
+            print("I boot: making the file system")
         vfs.VfsLfs2.mkfs(partition[0])
         vfs.mount(vfs.VfsLfs2(partition[0]), "/")
 

@@ -12,12 +12,13 @@ _RUN = """
 import signal, sys
 from pathlib import Path
 from cicada.tools.board import load_board
+from cicada.tools.twin.flash import NorFlash
 from cicada.tools.twin.twin import Twin
 from cicada.tools.twin.sound import Sound
 def stop(*a): raise KeyboardInterrupt
 signal.signal(signal.SIGTERM, stop)
 folder = Path(sys.argv[1])
-twin = Twin((folder / "flash.bin").read_bytes(), load_board("twin"), Sound([], 60), folder / "tty",
+twin = Twin(NorFlash.open(folder / "flash.bin"), load_board("twin"), Sound([], 60), folder / "tty",
             speed=float(sys.argv[2]), network_port=("127.0.0.1", 0))
 try:
     twin.power_on()

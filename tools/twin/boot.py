@@ -152,6 +152,6 @@ def _try(
     return Booted(partition, image, table, said)
 
 
-def _contents(flash: NorFlash, partition: Partition) -> bytes:
+def _contents(flash: NorFlash, partition: Partition) -> memoryview:
     """From the start of the slot to the end of the flash: an image may lie about its length."""
-    return flash.read(partition.offset, flash.size - partition.offset)
+    return flash.view(partition.offset, flash.size - partition.offset)

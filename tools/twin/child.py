@@ -155,6 +155,11 @@ class Child:
             data += chunk
         return bytes(data)
 
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        return self._process.pid
+
     def alive(self) -> bool:
         """Whether the process still runs."""
         return self._process.poll() is None

@@ -45,6 +45,16 @@ def add_parser(
     training(run)
     run.set_defaults(run=_run)
 
+    fleet = actions.add_parser("fleet", help="run many twins at once and say how each fared")
+    fleet.add_argument("count", type=int, help="how many")
+    fleet.add_argument(
+        "scenario", type=Path, nargs="?", help="TOML file; its seed counts up from twin to twin"
+    )
+    fleet.add_argument("--seconds", type=float, help="virtual seconds (default: the scenario's, else 60)")
+    fleet.add_argument("--speed", type=float, default=0.0, help="times real time, 0 (default) for no limit")
+    training(fleet)
+    fleet.set_defaults(run=_fleet)
+
     report = actions.add_parser("report", help="current over time and battery life of a run")
     report.add_argument("scenario", type=Path, nargs="?", help="TOML file; without one, the demo's scene")
     report.add_argument("--seconds", type=float, help="virtual seconds (default: the scenario's, else 60)")
@@ -95,6 +105,20 @@ def _run(options: argparse.Namespace) -> int:
     speed = 1.0 if options.speed is None else options.speed
     return service.run(
         options.data, options.words, options.seed, options.seconds, speed, options.report, options.fresh
+    )
+
+
+def _fleet(options: argparse.Namespace) -> int:
+    from cicada.tools.twin.rehearsal import run_fleet_of
+
+    return run_fleet_of(
+        options.count,
+        options.scenario,
+        options.seconds,
+        options.speed,
+        options.data,
+        options.words,
+        options.seed,
     )
 
 

@@ -14,10 +14,15 @@ its name alone.
 
 from __future__ import annotations
 
+import mmap
+import os
 import random
 from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+
+from cicada.tools.errors import UserError, from_os_error
 
 SECTOR = 4096
 PAGE = 256
@@ -134,10 +139,33 @@ class NorFlash:
         self.log: list[Operation] | None = None
         self.on_operation = on_operation
 
+    @classmethod
+    def open(cls, path: Path) -> NorFlash:
+        """A chip with the contents of a file, which is never written: pages of memory are shared with every
+        other chip of the same file until they change.
+
+        Raises:
+            UserError: if the file cannot be read or has not the size of a chip.
+        """
+        try:
+            with path.open("rb") as file:
+                size = os.fstat(file.fileno()).st_size
+                if size not in SIZES:
+                    raise UserError(
+                        f"the flash image {path} has {size} bytes, a chip 4, 8 or 16 MiB: build it again"
+                    )
+                return cls(size, mmap.mmap(file.fileno(), size, access=mmap.ACCESS_COPY))
+        except OSError as error:
+            raise from_os_error(error, f"reading the flash image {path}") from error
+
     def read(self, at: int, count: int) -> bytes:
         """``count`` bytes from ``at``."""
+        return bytes(self.view(at, count))
+
+    def view(self, at: int, count: int) -> memoryview:
+        """The same without a copy; it shows what is there when it is looked at."""
         self._inside(at, count, "read")
-        return bytes(self._data[at : at + count])
+        return self._data[at : at + count].toreadonly()
 
     def program(self, at: int, data: bytes | bytearray | memoryview) -> None:
         """Clear bits: what lies at ``at`` becomes ``data``, page by page, each page one operation.

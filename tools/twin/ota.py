@@ -53,7 +53,7 @@ def set_boot(flash: NorFlash, table: list[Partition], chip: str, partition: Part
     Raises:
         EspError: if the image does not verify or the partition cannot be booted.
     """
-    contents = flash.read(partition.offset, flash.size - partition.offset)
+    contents = flash.view(partition.offset, flash.size - partition.offset)
     try:
         appimage.verify(contents, chip, partition.size)
     except appimage.ImageError as error:

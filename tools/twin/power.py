@@ -16,12 +16,14 @@ _US_PER_HOUR = 3_600_000_000
 
 @dataclass
 class Stretch:
-    """From ``start`` to ``end`` (virtual us) the board drew ``current`` mA in ``state``."""
+    """From ``start`` to ``end`` (virtual us) the board drew ``current`` mA in ``state``; ``loads`` of it, mA by
+    name, was drawn by what hangs on the chip."""
 
     start: int
     end: int
     state: str
     current: float
+    loads: Mapping[str, float]
 
 
 class PowerMeter:
@@ -55,10 +57,11 @@ class PowerMeter:
         current = self.current(state)
         self._drawn += current * us
         last = self.stretches[-1] if self.stretches else None
-        if last and last.state == state and last.current == current:
+        loads = self.loads if state != OFF else {}
+        if last and last.state == state and last.current == current and last.loads == loads:
             last.end += us
         else:
-            self.stretches.append(Stretch(self.now, self.now + us, state, current))
+            self.stretches.append(Stretch(self.now, self.now + us, state, current, dict(loads)))
         self.now += us
 
     def charge_mah(self) -> float:

@@ -12,6 +12,7 @@ from rich.table import Table
 from cicada.tools.board import load_board
 from cicada.tools.errors import UserError, from_os_error
 from cicada.tools.paths import BUILD
+from cicada.tools.twin.flash import NorFlash
 from cicada.tools.twin.judge import Verdict, judge
 from cicada.tools.twin.scenario import Scenario, load, microseconds
 from cicada.tools.twin.staging import staged
@@ -56,7 +57,78 @@ def run_scenario(
     return 0 if all(v.holds for v in verdicts) else 1
 
 
-def _flash(about: Scenario, path: Path) -> bytes:
+def run_fleet_of(
+    count: int,
+    path: Path | None,
+    seconds: float | None,
+    speed: float,
+    data: Path | None,
+    words: list[str],
+    seed: int,
+) -> int:
+    """Run many twins of one scenario, or of the demo's scene, each with a seed of its own.
+
+    Returns:
+        0 if all ran to their end, else 1.
+    """
+    import dataclasses
+
+    import msgspec
+
+    from cicada.tools.twin.fleet import run_fleet
+    from cicada.tools.twin.twin import Twin
+
+    if path:
+        about = load(path)
+        board = load_board(about.board)
+        length = microseconds(about.seconds, path) / 1e6 if seconds is None else seconds
+        _flash(about, path)  # faults of the file are told once, and what is shared is loaded before the fork
+
+        def make(number: int, place: Path):
+            own = msgspec.structs.replace(about, seed=about.seed + number)
+            return staged(own, path, _flash(own, path), board, port=place / "tty", speed=speed or None)
+
+    else:
+        from cicada.tools.twin.flash import NorFlash
+        from cicada.tools.twin.service import ready
+
+        image, sound = ready(data, words, seed)
+        board, length = load_board("twin"), 60.0 if seconds is None else seconds
+        import cicada.tools.tflm  # noqa: F401 - before the fork
+
+        def make(number: int, place: Path):
+            flash = NorFlash.open(image)
+            return contextlib.nullcontext(
+                Twin(flash, board, sound, place / "tty", speed=speed or None, seed=seed + number)
+            )
+
+    members = run_fleet(count, make, length)
+    failed = [m for m in members if m.error]
+    console = Console(highlight=False)
+    table = Table(
+        show_header=False, title=f"Fleet of {count} twins, {length:g} s of virtual time each", min_width=60
+    )
+    for name, unit, digits in (
+        ("started_s", "s", 2),
+        ("memory_mb", "MB", 1),
+        ("events", "", 0),
+        ("resets", "", 0),
+    ):
+        values = [dataclasses.asdict(m)[name] for m in members if not m.error]
+        if values:
+            mean = sum(values) / len(values)
+            table.add_row(
+                {"started_s": "start", "memory_mb": "memory (PSS)"}.get(name, name),
+                f"{mean:.{max(digits, 1)}f} {unit} on average, {max(values):.{digits}f} {unit} at most",
+            )
+    table.add_row("failed", str(len(failed)))
+    console.print(table)
+    for member in failed[:5]:
+        console.print(f"twin {member.number}: {member.error}", soft_wrap=True)
+    return 1 if failed else 0
+
+
+def _flash(about: Scenario, path: Path) -> NorFlash:
     """Contents of the flash: the scenario's image, its model in the application, or what training left."""
     if about.image and about.model:
         raise UserError(f"{path} has both image and model: give one of them")
@@ -65,13 +137,14 @@ def _flash(about: Scenario, path: Path) -> bytes:
             from cicada.tools.demo import VERSION
             from cicada.tools.twin.image import flash_image
 
-            return flash_image(about.board, {"kws": (path.parent / about.model).read_bytes()}, VERSION)
+            image = flash_image(about.board, {"kws": (path.parent / about.model).read_bytes()}, VERSION)
+            return NorFlash(len(image), bytearray(image))
         file = path.parent / about.image if about.image else BUILD / about.board / "flash.bin"
         if not about.image and not file.is_file():
             raise UserError(
                 f"there is no image {file} yet: run 'make demo', or name an image or model in {path}"
             )
-        return file.read_bytes()
+        return NorFlash.open(file)
     except OSError as error:
         raise from_os_error(error, f"reading what {path} runs") from error
 

@@ -48,7 +48,7 @@ def start(data: Path | None, words: list[str], seed: int) -> int:
     if pid is not None:
         print(f"a twin is running already (process {pid}): make monitor BOARD=twin, or make twin-stop")
         return 0
-    _ready(data, words, seed)
+    ready(data, words, seed)
     command = [sys.executable, "-m", "cicada.tools.cli", "twin", "run", "--words", ",".join(words)]
     command += ["--seed", str(seed)] + (["--data", str(data.resolve())] if data else [])
     log = BUILD / "twin" / "twin.log"
@@ -126,13 +126,13 @@ def run(
         picture: where to draw current over time at the end.
         fresh: start from the image instead of what an earlier run left in the flash.
     """
-    image, sound = _ready(data, words, seed)
+    image, sound = ready(data, words, seed)
 
     def show(text: str) -> None:
         sys.stdout.write(text)
         sys.stdout.flush()
 
-    flash, kept = _kept_flash(image.read_bytes(), fresh)
+    flash, kept = _kept_flash(image, fresh)
     twin = Twin(
         flash,
         load_board("twin"),
@@ -161,23 +161,22 @@ def report_scene(data: Path | None, words: list[str], seed: int, seconds: float,
     """Run the demo's scene on a fresh twin and report current over time and battery life."""
     from cicada.tools.twin.report import print_report, report
 
-    image, sound = _ready(data, words, seed)
+    image, sound = ready(data, words, seed)
     twin = Twin(image.read_bytes(), load_board("twin"), sound)
     twin.run(seconds)
     print_report(report(twin, picture))
     return 0
 
 
-def _kept_flash(image: bytes, fresh: bool) -> tuple[NorFlash, Path]:
+def _kept_flash(image: Path, fresh: bool) -> tuple[NorFlash, Path]:
     """Flash as the last run with the same image left it, and the file to keep it in."""
-    digest = hashlib.sha256(image).hexdigest()[:16]
-    kept = BUILD / "twin" / f"kept-{digest}.bin"
-    if not fresh and kept.is_file() and kept.stat().st_size == len(image):
-        image = kept.read_bytes()
+    kept = BUILD / "twin" / f"kept-{hashlib.sha256(image.read_bytes()).hexdigest()[:16]}.bin"
+    if not fresh and kept.is_file() and kept.stat().st_size == image.stat().st_size:
+        image = kept
     for other in kept.parent.glob("kept-*.bin"):
         if other != kept:
             other.unlink()
-    return NorFlash(len(image), bytearray(image)), kept
+    return NorFlash.open(image), kept
 
 
 def _url() -> Path:
@@ -185,7 +184,7 @@ def _url() -> Path:
     return BUILD / "twin" / "rfc2217"
 
 
-def _ready(data: Path | None, words: list[str], seed: int):
+def ready(data: Path | None, words: list[str], seed: int):
     """Flash image and scene, trained and built if they are not there yet."""
     from cicada.tools.demo import flash, train
     from cicada.training.corpora import open_corpus

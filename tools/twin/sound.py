@@ -19,6 +19,7 @@ from cicada.tools.audio import load
 from cicada.tools.errors import UserError
 
 RATE = 16_000
+_MIXED_AT_A_TIME = 10 * RATE  # samples; so that long scenes need no memory beyond their own
 #: RMS of the hiss, in counts of a 16-bit sample (about -60 dBFS: a quiet room on an INMP441).
 ROOM_RMS = 30.0
 #: Commands that write a microphone to standard output as raw S16_LE, mono, 16 kHz.
@@ -102,15 +103,17 @@ class Sound:
         self._loop = loop
         microphone = microphone or Microphone()
         room = np.random.default_rng(seed)
-        mix = room.normal(0, microphone.noise_rms, max(int(seconds * RATE), RATE))
-        mix += microphone.offset
-        self._hiss = _quantised(mix[:RATE])
-        for one in self.played:
-            start = int(one.start * RATE)
-            stop = min(start + len(one.pcm), len(mix))
-            mix[start:stop] += one.pcm[: max(stop - start, 0)] * microphone.gain
-        self.clipped = int(np.count_nonzero((np.rint(mix) > 32767) | (np.rint(mix) < -32768)))
-        self.pcm = _quantised(mix)
+        self.pcm = np.empty(max(int(seconds * RATE), RATE), np.int16)
+        self.clipped = 0
+        for first in range(0, len(self.pcm), _MIXED_AT_A_TIME):
+            mix = room.normal(0, microphone.noise_rms, min(_MIXED_AT_A_TIME, len(self.pcm) - first))
+            mix += microphone.offset
+            if first == 0:
+                self._hiss = _quantised(mix[:RATE])
+            for one in self.played:
+                mix_in(mix, first, one, microphone.gain)
+            self.clipped += int(np.count_nonzero((np.rint(mix) > 32767) | (np.rint(mix) < -32768)))
+            self.pcm[first : first + len(mix)] = _quantised(mix)
 
     def samples(self, start: int, count: int) -> np.ndarray:
         """``count`` samples (int16) from sample ``start`` of virtual time on."""
@@ -119,6 +122,14 @@ class Sound:
             return self.pcm[index % len(self.pcm)]
         inside = index < len(self.pcm)
         return np.where(inside, self.pcm[np.minimum(index, len(self.pcm) - 1)], self._hiss[index % RATE])
+
+
+def mix_in(mix: np.ndarray, first: int, one: Played, gain: float) -> None:
+    """Add what of a recording falls into ``mix``, which begins at sample ``first``."""
+    start = int(one.start * RATE)
+    low, high = max(start, first), min(start + len(one.pcm), first + len(mix))
+    if low < high:
+        mix[low - first : high - first] += one.pcm[low - start : high - start] * gain
 
 
 def _quantised(mix: np.ndarray) -> np.ndarray:

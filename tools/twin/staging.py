@@ -15,12 +15,12 @@ import numpy as np
 from cicada.tools.errors import UserError
 from cicada.tools.twin import scenario as format
 from cicada.tools.twin.chip import PWRON_RESET, Restart
-from cicada.tools.twin.flash import Cut
+from cicada.tools.twin.flash import Cut, NorFlash
 from cicada.tools.twin.scenario import Scenario, microseconds
 from cicada.tools.twin.sensors import recorded
 from cicada.tools.twin.sensors.analog import Curve
 from cicada.tools.twin.sensors.motion import Fault, Motion, Piece, Still, Synthesised, Timeline
-from cicada.tools.twin.sound import ARECORD, RATE, Live, Microphone, Played, Sound, recording
+from cicada.tools.twin.sound import ARECORD, RATE, Live, Microphone, Played, Sound, mix_in, recording
 from cicada.tools.twin.twin import Twin
 from cicada.tools.twin.world import Network, Steps, World
 
@@ -45,15 +45,13 @@ class LongSound(Sound):
         if first == last:
             return pcm
         mix = pcm.astype(np.float64)
-        for at, one in zip(self._starts[first:last], self.played[first:last], strict=True):
-            low, high = max(at, start), min(at + len(one.pcm), start + count)
-            if low < high:
-                mix[low - start : high - start] += one.pcm[low - at : high - at] * self._gain
+        for one in self.played[first:last]:
+            mix_in(mix, start, one, self._gain)
         return np.clip(np.rint(mix), -32768, 32767).astype(np.int16)
 
 
 @contextlib.contextmanager
-def staged(about: Scenario, path: Path, flash: bytes, board, **options) -> Iterator[Twin]:
+def staged(about: Scenario, path: Path, flash: NorFlash, board, **options) -> Iterator[Twin]:
     """The twin of a scenario, ready to run.
 
     Args:

@@ -47,6 +47,7 @@ _PATIENCE_S = 0.3  # for a program to ask something after Ctrl-C, before it gets
 _HANG_S = 0.5  # CPU time without a request, after which time passes for a program that only computes
 _LEAP_US = (1_000_000, 3_600_000_000)  # of an interpreter that waits for a keyboard nobody has: ever longer
 _CTRL_C = 3
+_AGES_S = 1e12  # what "for ever" comes to
 
 
 class Twin:
@@ -113,7 +114,7 @@ class Twin:
         self._raw = self._downloading = False
         self._life: Iterator[None] | None = None
         self._folder: Path | None = None
-        self._until_us = float("inf")
+        self._until_us = 0
 
     @property
     def text(self) -> str:
@@ -129,6 +130,11 @@ class Twin:
     def hears(self) -> bool:
         """Whether a program runs that gets what is typed; what comes earlier waits for it."""
         return self._child is not None and self.chip.parts["cpu"].started
+
+    @property
+    def pid(self) -> int | None:
+        """Process of the interpreter; None while the chip sleeps or boots."""
+        return self._child.pid if self._child else None
 
     @property
     def wakes(self) -> int:
@@ -160,7 +166,7 @@ class Twin:
         if not self._life:
             raise UserError("the twin has no power: switch it on first")
         self._started, self._started_us = time.monotonic(), self.chip.meter.now
-        self._until_us = self.chip.meter.now + seconds * 1e6
+        self._until_us = self.chip.meter.now + round(min(max(seconds, 0.0), _AGES_S) * 1e6)
         while not done():
             if self.chip.meter.now >= self._until_us:
                 return done()
@@ -333,8 +339,12 @@ class Twin:
         elif restart.off_us:
             yield from self._without_power(restart.off_us)
         elif restart.cause == DEEPSLEEP_RESET:
-            while not self.chip.parts["cpu"].sleep_deeply(self._until_us):
+            cpu = self.chip.parts["cpu"]
+            wakes_at = cpu.fall_asleep()
+            while self.chip.meter.now < wakes_at:
+                cpu.sleep_on(min(wakes_at, self._until_us))
                 yield
+            cpu.wakes += 1
 
     def _without_power(self, us: int) -> Iterator[None]:
         self.chip.parts["gpio"].sleep()
@@ -343,7 +353,7 @@ class Twin:
         self.chip.watchdog_us = None
         end = self.chip.meter.now + us
         while self.chip.meter.now < end:
-            self.chip.advance(int(min(end, self._until_us)) - self.chip.meter.now, OFF)
+            self.chip.advance(min(end, self._until_us) - self.chip.meter.now, OFF)
             yield
 
     def _download(self) -> Iterator[None]:

@@ -67,20 +67,18 @@ class Cpu(Peripheral):
             self._woken_by, self._woken_pins = 0, ()
         self._cause = cause
 
-    def sleep_deeply(self, until_us: float) -> bool:
-        """Spend the deep sleep the program asked for; False if ``until_us`` came before anything woke it."""
-        chip = self.chip
-        chip.watchdog_us = None
-        chip.parts["gpio"].sleep()
-        chip.parts["networks"].radio(False)
+    def fall_asleep(self) -> int:
+        """Begin the deep sleep the program asked for; returns when something will wake the chip."""
+        self.chip.watchdog_us = None
+        self.chip.parts["gpio"].sleep()
+        self.chip.parts["networks"].radio(False)
         at, self._woken_by, self._woken_pins = self._first_wake()
-        while chip.meter.now < min(at, until_us):
-            left = min(at, until_us) - chip.meter.now
-            chip.advance(int(min(left, _SLEEP_PIECE_US)), DEEP_SLEEP)
-        if chip.meter.now < at:
-            return False
-        self.wakes += 1
-        return True
+        return at
+
+    def sleep_on(self, until_us: int) -> None:
+        """Spend a piece of the deep sleep, at most to ``until_us``."""
+        left = until_us - self.chip.meter.now
+        self.chip.advance(min(left, _SLEEP_PIECE_US), DEEP_SLEEP)
 
     def _boot(self, argument: int, payload: bytes) -> tuple[int, bytes]:
         about = {
