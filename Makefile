@@ -17,7 +17,7 @@ help:  ## this list
 
 # pip shows its progress bars on a terminal, and only there.
 # The stamp carries the hash of pyproject.toml: changed pins mean a new installation, nothing else does.
-STAMP := $(VENV)/installed-$(shell cksum < pyproject.toml | cut -d' ' -f1)
+STAMP := $(VENV)/installed-$(shell cat pyproject.toml tests/drivers.txt | cksum | cut -d' ' -f1)
 
 $(STAMP):
 	@command -v $(PYTHON) >/dev/null || { echo 'cicada: there is no $(PYTHON): install Python 3.10 to 3.13, or set PYTHON=' >&2; exit 1; }
@@ -26,6 +26,7 @@ $(STAMP):
 	@echo 'installing into $(VENV) (TensorFlow alone is 2 GB, once)'
 	@$(PYTHON) -m venv $(VENV)
 	@$(VENV)/bin/python -m pip install --disable-pip-version-check $(if $(MAKE_TERMOUT),,--quiet) -e '.[twin,train,test]' \
+	  && $(VENV)/bin/python -m pip install --disable-pip-version-check $(if $(MAKE_TERMOUT),,--quiet) --no-deps -r tests/drivers.txt \
 	  || { echo 'cicada: pip could not install the packages named above: check the network and free disk (4 GB), then run make again' >&2; exit 1; }
 	@rm -f $(VENV)/installed-*; touch $@
 

@@ -15,6 +15,8 @@ CPU_HZ = 240_000_000
 # beside Wi-Fi and a 60 KB arena.
 HEAP = 100 * 1024
 
+ARENA = 60 * 1024  # for tensors, bytes
+
 MICROPHONE = {"id": 0, "sck": 26, "ws": 25, "sd": 33, "enable": 27, "ibuf_ms": 400}
 LED = 2
 # On the same bus: an accelerometer, whose interrupt pin can wake the chip, and a climate sensor.

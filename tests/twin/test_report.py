@@ -11,8 +11,8 @@ from rich.console import Console
 
 from cicada.tools.board import load_board
 from cicada.tools.errors import UserError
-from cicada.tools.twin.power import BUSY, DEEP_SLEEP, IDLE, LIGHT_SLEEP, OFF
-from cicada.tools.twin.report import print_report, report, span, split_current
+from cicada.tools.twin.power import BUSY, DEEP_SLEEP, IDLE, OFF
+from cicada.tools.twin.report import print_report, report, span
 from cicada.tools.twin.report_figures import Course
 from cicada.tools.twin.sound import Sound
 from cicada.tools.twin.twin import Twin
@@ -61,7 +61,7 @@ def test_the_microphone_draws_what_the_board_says(evening):
     heard = {part.name: part for part in made.parts}["microphone"]
     # On from the first read to the sleep, a trifle while switched off.
     assert 0 < heard.mah < POWER["microphone_on"] * made.seconds / 3600
-    assert {part.name for part in made.parts} - {"other loads"} == {"chip", "microphone"}
+    assert {part.name for part in made.parts} == {"chip", "microphone", "sensors"}
 
 
 def test_what_happened_is_marked_when_it_happened(evening):
@@ -157,22 +157,17 @@ def test_a_board_without_power_drains_no_battery(tmp_path):
     assert "never awake" in console.file.getvalue()
 
 
-@pytest.mark.parametrize(
-    ("state", "current", "parts"),
-    [
-        (BUSY, 68.0 + 2.2, {"CPU busy": 68.0, "microphone": 2.2}),
-        (IDLE, 30.0 + 0.0045, {"CPU idle": 30.0, "microphone": 0.0045}),
-        (IDLE, 20.0 + 2.2 + 3.3, {"CPU idle": 20.0, "microphone": 2.2, "Wi-Fi": 3.3}),  # at 80 MHz
-        (IDLE, 210.0 + 30.0 + 2.2, {"CPU idle": 30.0, "microphone": 2.2, "Wi-Fi": 210.0}),
-        (IDLE, 30.0 + 2.2 + 0.14, {"CPU idle": 30.0, "microphone": 2.2, "other loads": 0.14}),
-        (LIGHT_SLEEP, 0.8 + 0.0045, {"light sleep": 0.8, "microphone": 0.0045}),
-        (DEEP_SLEEP, 0.01 + 7.0, {"deep sleep": 0.01, "other loads": 7.0}),
-        (OFF, 0.0, {"no power": 0.0}),
-    ],
-)
-def test_a_current_is_taken_apart_as_far_as_the_board_explains_it(state, current, parts):
-    found = split_current(BOARD, state, current)
-    assert {name: ma for name, ma in found.items() if ma or name == "no power"} == pytest.approx(parts)
+def test_charge_goes_to_what_drew_it(tmp_path):
+    twin = idle_twin()
+    meter = twin.chip.meter
+    meter.loads = {"microphone": 2.0, "wifi": 200.0, "sensors": 0.5}
+    meter.spend(3_600_000_000, IDLE)
+    meter.loads["wifi"] = 0.0
+    meter.spend(3_600_000_000, DEEP_SLEEP)
+    made = report(twin, tmp_path / "parts.png")
+    drawn = {part.name: part.mah for part in made.parts}
+    chip = BOARD.POWER["cpu_idle"] + BOARD.POWER["deep_sleep"]
+    assert drawn == pytest.approx({"chip": chip, "microphone": 4.0, "Wi-Fi": 200.0, "sensors": 1.0}, abs=1e-3)
 
 
 runs = st.lists(

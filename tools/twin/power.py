@@ -16,8 +16,8 @@ _US_PER_HOUR = 3_600_000_000
 
 @dataclass
 class Stretch:
-    """From ``start`` to ``end`` (virtual us) the board drew ``current`` mA in ``state``; ``loads`` of it, mA by
-    name, was drawn by what hangs on the chip."""
+    """From ``start`` to ``end`` (virtual us) the board drew ``current`` mA in ``state``; ``loads`` of it, mA
+    by name, was drawn by what hangs on the chip."""
 
     start: int
     end: int

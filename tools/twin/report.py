@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -13,13 +12,11 @@ from rich.table import Table
 
 from cicada.tools.errors import UserError
 from cicada.tools.twin.chip import DEEPSLEEP_RESET, PWRON_RESET
-from cicada.tools.twin.power import BUSY, IDLE, OFF, battery_hours
+from cicada.tools.twin.power import BUSY, IDLE, battery_hours
 from cicada.tools.twin.report_figures import LOADS, STATES, Course, draw
 from cicada.tools.twin.twin import Twin
 
 _MA_S_PER_MAH = 3600.0
-_EQUAL_MA = 1e-6  # sums of the same currents in another order
-_REST_MA = 0.5  # less than choices of frequency, microphone and radio lie apart
 
 
 @dataclass(frozen=True)
@@ -54,7 +51,7 @@ class Report:
         title: of the board.
         seconds: virtual time.
         states: one row for each state that occurred; together the whole of time and charge.
-        parts: the same charge by what drew it: the chip, microphone, Wi-Fi, what else.
+        parts: the same charge by what drew it: the chip, microphone, Wi-Fi, sensors.
         work: what the CPU was busy with, as far as the chip counts it; together about its busy time.
         average_ma: average current.
         awake_ma: average current while the CPU runs, busy or idle; None if it never did.
@@ -108,7 +105,7 @@ def report(twin: Twin, path: Path) -> Report:
     chip = sum(course.parts[name] for name in STATES.values())
     parts = [
         Share(name, float(spans[drawn > 0].sum()), float((spans * drawn).sum()) / _MA_S_PER_MAH)
-        for name, drawn in {"chip": chip, **{name: course.parts[name] for name in LOADS}}.items()
+        for name, drawn in {"chip": chip, **{name: course.parts[name] for name in LOADS.values()}}.items()
         if drawn.any()
     ]
     awake = np.isin(course.state, [list(STATES).index(state) for state in (BUSY, IDLE)])
@@ -172,45 +169,6 @@ def span(seconds: float) -> str:
     return f"{seconds * 1000:.1f} ms"
 
 
-def split_current(board: ModuleType, state: str, current: float) -> dict[str, float]:
-    """Who draws a stretch's current, as far as state and sum tell.
-
-    The meter keeps only the sum. It is taken apart by finding the one choice of the CPU's frequency and of
-    what the board can switch on (microphone, radio) that leaves less than half a milliampere for all else,
-    such as sensors. Where no choice does or several do, all but the chip at full speed is "other loads".
-
-    Args:
-        board: its ``POWER`` and ``POWER_AT_MHZ`` are the choices.
-        state: of the power meter.
-        current: mA.
-
-    Returns:
-        mA by name: the state's name in :data:`~cicada.tools.twin.report_figures.STATES` and :data:`LOADS`.
-    """
-    name, power = STATES[state], board.POWER
-    if state == OFF:
-        return {name: current}
-    chips = {power[state], *(changed[state] for changed in board.POWER_AT_MHZ.values() if state in changed)}
-    heard = {ma for key, ma in power.items() if key.startswith("microphone_")} or {0.0}
-    radio = {0.0, *(ma for key, ma in power.items() if key.startswith("wifi_"))}
-    fitting = [
-        choice
-        for choice in itertools.product(chips, heard, radio)
-        if -_EQUAL_MA < current - sum(choice) < _REST_MA
-    ]
-    if len(fitting) != 1:
-        chip = min(power[state], current)
-        return {name: chip, "other loads": current - chip}
-    chip, microphone, wifi = fitting[0]
-    rest = current - chip - microphone - wifi
-    return {
-        name: chip,
-        "microphone": microphone,
-        "Wi-Fi": wifi,
-        "other loads": rest if rest > _EQUAL_MA else 0.0,
-    }
-
-
 def _course(twin: Twin) -> Course:
     stretches = twin.chip.meter.stretches
     count = len(stretches)
@@ -218,14 +176,12 @@ def _course(twin: Twin) -> Course:
     numbers = {state: number for number, state in enumerate(STATES)}
     state = np.fromiter((numbers[s.state] for s in stretches), np.int64, count)
     current = np.fromiter((s.current for s in stretches), np.float64, count)
-    # Few different currents occur, however many stretches there are.
-    kinds, which = np.unique(np.stack([state, current]), axis=1, return_inverse=True)
-    names = list(STATES)
-    divided = [split_current(twin.board, names[int(n)], float(ma)) for n, ma in kinds.T]
     parts = {
-        name: np.array([one.get(name, 0.0) for one in divided])[which.reshape(-1)]
-        for name in (*STATES.values(), *LOADS)
+        shown: np.fromiter((s.loads.get(name, 0.0) for s in stretches), np.float64, count)
+        for name, shown in LOADS.items()
     }
+    chip = current - sum(parts.values())
+    parts |= {name: np.where(state == number, chip, 0.0) for number, name in enumerate(STATES.values())}
     times = np.concatenate([[stretches[0].start], ends]) / 1e6
     return Course(times, current, state, parts)
 
@@ -241,12 +197,15 @@ def _marks(twin: Twin) -> dict[str, list[float]]:
 
 
 def _work(twin: Twin, busy: float) -> list[Work]:
-    """The CPU's busy seconds; the chip counts inferences and boots, what is left has no counter."""
+    """The CPU's busy seconds; the chip counts inferences, frames and boots, what is left has no counter."""
     neural = twin.chip.parts["neural"]
-    inferences = Work("inferences", len(neural.scores), len(neural.scores) * neural.inference_us / 1e6)
-    boots = Work("boots", len(twin.resets), len(twin.resets) * twin.board.BOOT_MS / 1000)
-    rest = max(busy - inferences.seconds - boots.seconds, 0.0)
-    return [inferences, boots, Work("front end, flash and calls", None, rest)]
+    counted = [
+        Work("inferences", len(neural.scores), neural.invoking_us / 1e6),
+        Work("feature frames", neural.frames, neural.featuring_us / 1e6),
+        Work("boots", len(twin.resets), len(twin.resets) * twin.board.BOOT_MS / 1000),
+    ]
+    rest = max(busy - sum(work.seconds for work in counted), 0.0)
+    return [*counted, Work("flash and calls", None, rest)]
 
 
 def _assumptions(board: ModuleType) -> list[str]:
@@ -256,8 +215,6 @@ def _assumptions(board: ModuleType) -> list[str]:
         " name their sources.",
         f"Inferences cost {board.CYCLES['per_mac']} CPU cycles a multiply-accumulate and feature frames"
         f" {board.CYCLES['per_frame']:,} cycles each; interpreted code costs nothing.",
-        "Charge by load is inferred from sums of these currents; 'other loads' is what they do not explain"
-        " (sensors, a camera).",
         "Battery life takes this run, repeated as it was for ever, and"
         f" {board.BATTERY['usable']:.0%} of {board.BATTERY['mah']} mAh; self-discharge is not counted.",
     ]

@@ -21,7 +21,7 @@ STATES = {
     OFF: "no power",
 }
 #: What draws current beside the chip in one of its states.
-LOADS = ("microphone", "Wi-Fi", "other loads")
+LOADS = {"microphone": "microphone", "wifi": "Wi-Fi", "sensors": "sensors"}
 
 # Okabe and Ito's colours, as in training's pictures.
 _COLOURS = {
@@ -32,7 +32,7 @@ _COLOURS = {
     "no power": "#8a8a8a",
     "microphone": "#009E73",
     "Wi-Fi": "#CC79A7",
-    "other loads": "#c8c8c8",
+    "sensors": "#c8c8c8",
 }
 _COLUMNS = 1000  # about one for each pixel of the picture's width
 _SHARES = 250  # columns of the two lower rows, where single stretches would be only noise
@@ -52,7 +52,7 @@ class Course:
         times: ``float64[n + 1]``, s: where the first begins and where each ends.
         current: ``float64[n]``, mA.
         state: ``int64[n]``, place in :data:`STATES`.
-        parts: by name (:data:`STATES`' values or :data:`LOADS`) ``float64[n]``, mA; together ``current``.
+        parts: by name (values of :data:`STATES` and :data:`LOADS`) ``float64[n]``, mA; together ``current``.
     """
 
     times: np.ndarray
@@ -216,7 +216,7 @@ def _legend(figure, course: Course) -> None:
     from matplotlib.patches import Patch
 
     present = [name for n, name in enumerate(STATES.values()) if (course.state == n).any()]
-    present += [name for name in LOADS if name in course.parts and course.parts[name].any()]
+    present += [name for name in LOADS.values() if name in course.parts and course.parts[name].any()]
     patches = [Patch(color=_COLOURS[name], label=name) for name in present]
     figure.legend(handles=patches, loc="outside lower center", ncols=len(patches), fontsize=9)
 

@@ -28,9 +28,6 @@ from cicada.training.streaming import Stream
 from cicada.training.windows import SILENCE, UNKNOWN
 
 _MINUTES = (0.5, 60.0)  # an hour of sound takes a gigabyte of memory
-# What a board without PSRAM can give the tensor arena, as boards/twin/board.py says beside HEAP; a board that
-# has another figure calls it ARENA.
-_ARENA = 60 * 1024
 
 
 def try_model(
@@ -90,7 +87,7 @@ def trial(
             f"the device refuses the running model {against} ({refusals[1]}): name another with --against"
         )
     first, second = _figures(new, refusals[0], None), _figures(old, "", None)
-    limit = getattr(described, "ARENA", _ARENA)
+    limit = described.ARENA
     notes = _notes(corpus, new, old, left_out)
     if refusals[0]:
         reason = [f"the device refuses it: {refusals[0]}"]

@@ -18,13 +18,15 @@ class Neural(Peripheral):
     blobs: built-in model containers by name.
     scores: ``(virtual s, int8 output)`` of every inference.
     inference_us: how long the last inference took.
+    frames: feature frames so far.
+    invoking_us, featuring_us: virtual time spent in inferences and in the front end.
     """
 
     def __init__(self, chip: Chip) -> None:
         super().__init__(chip)
         self.blobs: dict[str, bytes] = {}
         self.scores: list[tuple[float, np.ndarray]] = []
-        self.inference_us = 0
+        self.inference_us = self.invoking_us = self.featuring_us = self.frames = 0
         self._models: list[Interpreter] = []
         self._fronts: list[tuple[FrontEnd, np.ndarray]] = []
         self.operations = {
@@ -68,6 +70,7 @@ class Neural(Peripheral):
         before = self.chip.meter.now
         self.chip.work(model.macs * self.chip.board.CYCLES["per_mac"])
         self.inference_us = self.chip.meter.now - before
+        self.invoking_us += self.inference_us
         self.scores.append((before / 1e6, output))
         return 0, output.tobytes()
 
@@ -86,7 +89,10 @@ class Neural(Peripheral):
     def _front_feed(self, argument: int, payload: bytes) -> tuple[int, bytes]:
         front, window = _at(self._fronts, argument)
         frames = front.push(np.frombuffer(payload, "<i2"), window)
+        before = self.chip.meter.now
         self.chip.work(frames * self.chip.board.CYCLES["per_frame"])
+        self.frames += frames
+        self.featuring_us += self.chip.meter.now - before
         return frames, window.tobytes()
 
     def _front_reset(self, argument: int, payload: bytes) -> tuple[int, bytes]:
