@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import importlib
-import os
 import math
+import os
 import sys
 from types import ModuleType, SimpleNamespace
 from unittest.mock import patch
