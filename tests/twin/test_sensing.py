@@ -98,7 +98,7 @@ def test_the_battery_is_read_through_its_divider(tmp_path):
     text = run(code + END, tmp_path, world).text
     volts = [int(v) * 2e-6 for v in re.findall(r"uv (\d+)", text)]
     assert np.allclose(volts, [4.15, 3.65, 3.2], atol=0.05)
-    assert "ground 0" in text and "refused invalid pin" in text
+    assert re.search(r"ground 1?\d\n", text) and "refused invalid pin" in text  # noise of 4 counts
 
 
 def test_a_battery_nobody_sets_drains_by_what_is_drawn(tmp_path):

@@ -3,6 +3,7 @@
 import itertools
 import os
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,28 @@ def test_nothing_is_lost_while_listening(evening):
     assert evening.chip.parts["i2s"].overruns == 0
     gaps = [b - a for (a, _), (b, _) in itertools.pairwise(evening.chip.parts["neural"].scores)]
     assert sorted(gaps)[len(gaps) // 2] == pytest.approx(0.1, abs=0.005)
+
+
+def test_from_power_on_to_the_first_detection_in_under_3_s_of_wall_time(evening):
+    began = time.monotonic()
+    twin = Twin(node_flash(), BOARD, Sound([loud(2.5)], 10))
+    try:
+        twin.power_on()
+        assert twin.run_until(lambda: bool(twin.events), 10)
+    finally:
+        twin.power_off()
+    assert time.monotonic() - began < 3
+
+
+def test_a_run_in_slices_is_the_same_run(evening):
+    twin = Twin(node_flash(), BOARD, Sound([loud(2.5), loud(5.0), loud(26.0)], 50))
+    try:
+        twin.power_on()
+        while twin.now < 50:
+            twin.run_until(lambda: False, min(0.7, 50 - twin.now))
+    finally:
+        twin.power_off()
+    assert twin.text == evening.text and twin.wakes == evening.wakes
 
 
 def test_same_seed_same_run(evening):
