@@ -204,6 +204,8 @@ class Chip:
             status, data = ops.ESP_ERROR, f"{error.number} {error.name}".encode()
         except (ValueError, IllegalOperation) as error:
             status, data = ops.VALUE_ERROR, str(error).encode()
+        except (struct.error, LookupError, StopIteration, TypeError):  # not a request that a shim makes
+            status, value = ops.OS_ERROR, errno.EINVAL
         now = self.meter.now - self.boot_us
         flags = (ops.INTERRUPT if self._interrupts else 0) | (ops.CTRL_C if self.break_requested else 0)
         self.break_requested = self.wake_sleeper = False

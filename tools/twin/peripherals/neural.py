@@ -9,6 +9,7 @@ import struct
 import numpy as np
 
 from cicada.tools.engine import CHANNELS, FrontEnd
+from cicada.tools.errors import UserError
 from cicada.tools.tflm import Interpreter
 from cicada.tools.twin.chip import Chip, Peripheral, ops
 
@@ -51,7 +52,10 @@ class Neural(Peripheral):
         return 0, self.blobs[name]
 
     def _model_open(self, argument: int, payload: bytes) -> tuple[int, bytes]:
-        model = Interpreter(payload)
+        try:
+            model = Interpreter(payload)
+        except UserError as error:  # on the chip it is the program's to handle
+            raise ValueError(str(error)) from error
         self._models.append(model)
         about = {
             "engine": model.engine,
