@@ -9,7 +9,6 @@ import struct
 import numpy as np
 
 from cicada.tools.engine import CHANNELS, FrontEnd
-from cicada.tools.errors import UserError
 from cicada.tools.tflm import Interpreter
 from cicada.tools.twin.chip import Chip, Peripheral, ops
 
@@ -52,10 +51,7 @@ class Neural(Peripheral):
         return 0, self.blobs[name]
 
     def _model_open(self, argument: int, payload: bytes) -> tuple[int, bytes]:
-        try:
-            model = Interpreter(payload)
-        except UserError as error:  # on the chip it is the program's to handle
-            raise ValueError(str(error)) from error
+        model = Interpreter(payload)
         self._models.append(model)
         about = {
             "engine": model.engine,
