@@ -245,6 +245,16 @@ def test_a_program_that_only_computes_is_bitten_too(tmp_path):
     assert re.findall(r"cause (\d)", twin.text) == ["1", "3"]
 
 
+def test_a_slow_machine_changes_nothing(tmp_path):
+    """A program that computes for a while between requests is charged nothing, however long that takes here."""
+    code = (
+        "t = time.ticks_ms()\n"
+        "for i in range(25):\n    n = 0\n    while n < 300000: n += 1\n    time.ticks_ms()\n"
+        "print('took', time.ticks_diff(time.ticks_ms(), t))\n"
+    )
+    assert re.search(r"took [01]\n", says(code, tmp_path))  # 26 calls of 5 us
+
+
 def test_a_soft_reset_starts_the_program_but_not_the_chip(tmp_path):
     code = (
         "print('cause', machine.reset_cause(), machine.RTC().memory(), time.ticks_ms() > 1500)\n"

@@ -82,7 +82,7 @@ def test_mpremote_repl(board):
 
     def until(text):
         nonlocal said
-        end = time.monotonic() + 10
+        end = time.monotonic() + 40  # it may just have gone to sleep
         while text not in said:
             assert time.monotonic() < end, said
             if select.select([master], [], [], 0.1)[0]:

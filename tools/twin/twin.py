@@ -25,12 +25,14 @@ from cicada.tools.twin.chip import (
     Chip,
     Restart,
 )
+from cicada.tools.twin.downloading import download
 from cicada.tools.twin.events import Events
 from cicada.tools.twin.flash import Cut, NorFlash, PowerCut
+from cicada.tools.twin.idle import Idle
+from cicada.tools.twin.keyboard import Keyboard
 from cicada.tools.twin.ports import Ports
-from cicada.tools.twin.power import BUSY, IDLE, OFF
+from cicada.tools.twin.power import BUSY, OFF
 from cicada.tools.twin.rom import Rom
-from cicada.tools.twin.romloader import RomLoader
 from cicada.tools.twin.sound import Sound
 from cicada.tools.twin.world import World
 
@@ -43,10 +45,7 @@ _ROM_RESETS = {
 }
 _OFF_US = 1_000_000  # without power after a power cut
 _LOOK_S = 0.02  # how long to wait for the interpreter before looking what it does
-_PATIENCE_S = 0.3  # for a program to ask something after Ctrl-C, before it gets the signal
-_HANG_S = 0.5  # CPU time without a request, after which time passes for a program that only computes
-_LEAP_US = (1_000_000, 3_600_000_000)  # of an interpreter that waits for a keyboard nobody has: ever longer
-_CTRL_C = 3
+_LEAVES_S = 0.5  # after the last key, where there is no port
 _AGES_S = 1e12  # what "for ever" comes to
 
 
@@ -107,9 +106,7 @@ class Twin:
         self._on_text = on_text
         self._speed = speed
         self._where = (port, network_port)
-        self._typed = bytearray()
-        self._typed_at = self._asked_at = 0.0
-        self._leap = _LEAP_US[0]
+        self._keyboard = Keyboard(self.chip)
         self._child: Child | None = None
         self._raw = self._downloading = False
         self._life: Iterator[None] | None = None
@@ -191,8 +188,7 @@ class Twin:
 
     def type(self, data: bytes) -> None:
         """Type at the console; it arrives as the twin runs on."""
-        self._typed += data
-        self._typed_at = time.monotonic()
+        self._keyboard.type(data)
 
     def cut_later(self, cuts: list[Cut]) -> None:
         """Cut the power at several flash operations, one after the other in this order."""
@@ -278,11 +274,11 @@ class Twin:
             self._child = None
 
     def _serve(self, child: Child) -> Iterator[None]:
+        idle = Idle(child)
         with selectors.DefaultSelector() as selector:
             selector.register(child.chip, selectors.EVENT_READ)
             selector.register(child.stdout, selectors.EVENT_READ)
             outside: list = []
-            asked_cpu, looked = child.cpu_s(), time.monotonic()
             while True:
                 outside = _keep(selector, outside, self.ports.files())
                 ready = {key.fileobj for key, _ in selector.select(_LOOK_S)}
@@ -294,33 +290,17 @@ class Twin:
                     if request is None:
                         raise self._ended(child)
                     self._say(child.output())
-                    self._asked_at = time.monotonic()
+                    idle.asked()
+                    self._keyboard.asked()
                     yield  # whoever waits for these words may act before time passes
                     if not child.reply(self.chip.answer(*request)):
                         raise self._ended(child)
-                    self._leap = _LEAP_US[0]
-                    asked_cpu, looked = child.cpu_s() if self._speed else asked_cpu, time.monotonic()
                 elif not child.alive():
                     raise self._ended(child)
                 elif not ready:
-                    asked_cpu, looked = self._idle(child, asked_cpu, looked)
+                    attended = bool(self.ports) or self._keyboard.quiet_s() < _LEAVES_S
+                    self.chip.advance(*idle.look(attended, self._speed or 1.0))
                 yield
-
-    def _idle(self, child: Child, asked_cpu: float, looked: float) -> tuple[float, float]:
-        """The interpreter asked nothing for a moment: time passes nevertheless."""
-        now = time.monotonic()
-        if child.waiting():
-            if self.ports or now - self._typed_at < 0.5:
-                self.chip.advance(round((now - looked) * 1e6 * (self._speed or 1)), IDLE)
-            else:
-                self.chip.advance(self._leap, IDLE)
-                self._leap = min(2 * self._leap, _LEAP_US[1])
-        else:
-            used = child.cpu_s() - asked_cpu
-            if used > _HANG_S:
-                self.chip.advance(round(used * 1e6), BUSY)
-                asked_cpu += used
-        return asked_cpu, now
 
     def _ended(self, child: Child) -> Restart:
         """The interpreter is gone: a soft reset if it left by itself (Ctrl-D), an error otherwise."""
@@ -357,30 +337,12 @@ class Twin:
             yield
 
     def _download(self) -> Iterator[None]:
-        """The ROM's serial boot loader, until the next reset."""
-        self.chip.reset(PWRON_RESET)
-        loader = RomLoader(self.flash, bytes.fromhex(self.board.UNIQUE_ID))
-        self.ports.send(loader.greeting())
         self._downloading = True
         try:
-            yield from self._load(loader)
+            yield from download(self.chip, self.ports)
         finally:
             self._downloading = False
             self._started, self._started_us = time.monotonic(), self.chip.meter.now
-
-    def _load(self, loader: RomLoader) -> Iterator[None]:
-        while not loader.run_requested:
-            looked = time.monotonic()
-            self.ports.wait(0.1)
-            for happened in self.ports.receive():
-                if happened == "run":
-                    return
-                if happened == "download":
-                    self.ports.send(loader.greeting())
-                elif isinstance(happened, bytes):
-                    self.ports.send(loader.feed(happened))
-            self.chip.advance(round((time.monotonic() - looked) * 1e6), IDLE)
-            yield
 
     # The outside
 
@@ -391,32 +353,11 @@ class Twin:
                 raise Restart(PWRON_RESET)
             if happened == "download":
                 raise _Download
-            self._typed += happened
-            self._typed_at = time.monotonic()
+            self._keyboard.type(happened)
 
     def _deliver(self, answering: bool) -> None:
-        """Hand what was typed to the interpreter.
-
-        A Ctrl-C that would interrupt it goes with the answer to its next request, so that it never falls into
-        the middle of one; only a program that asks nothing gets the signal.
-        """
-        child = self._child
-        while self._typed and self.hears and not self.chip.break_requested:
-            at = self._typed.find(_CTRL_C) if child.interruptible() else -1
-            if at < 0:
-                child.type(bytes(self._typed))
-                self._typed.clear()
-            elif at > 0:
-                child.type(bytes(self._typed[:at]))
-                del self._typed[:at]
-            else:
-                if not answering and child.waiting():
-                    child.type(b"\x03")
-                elif answering or time.monotonic() - max(self._typed_at, self._asked_at) < _PATIENCE_S:
-                    self.chip.break_requested = self.chip.wake_sleeper = True
-                else:
-                    child.type(b"\x03")
-                del self._typed[:1]
+        if self.hears:
+            self._keyboard.deliver(self._child, answering)
 
     def _pace(self, now_us: int) -> None:
         """Called as time passes: hold it back when somebody listens, and let the outside in."""
