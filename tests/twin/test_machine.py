@@ -246,7 +246,7 @@ def test_a_program_that_only_computes_is_bitten_too(tmp_path):
 
 
 def test_a_slow_machine_changes_nothing(tmp_path):
-    """A program that computes for a while between requests is charged nothing, however long that takes here."""
+    """A program that computes between requests is charged nothing, however long that takes here."""
     code = (
         "t = time.ticks_ms()\n"
         "for i in range(25):\n    n = 0\n    while n < 300000: n += 1\n    time.ticks_ms()\n"
