@@ -127,5 +127,6 @@ class Storage(Peripheral):
         return 0, b""
 
     def _nvs_erase(self, argument: int, payload: bytes) -> tuple[int, bytes]:
-        self._nvs.erase_key(self._names[argument], payload.decode())
+        name = self._names[argument]
+        self._nvs.erase_key(name, payload.decode())
         return 0, b""
