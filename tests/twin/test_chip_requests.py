@@ -38,7 +38,7 @@ words = st.sampled_from(
 )
 
 
-@settings(max_examples=1000)
+@settings(max_examples=1500)
 @given(
     st.sampled_from([*OPERATIONS, 255]),
     st.one_of(st.integers(0, 65535), st.integers(0, 3)),

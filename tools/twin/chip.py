@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import heapq
 import itertools
+import json
 import random
 import struct
 from collections.abc import Callable
@@ -66,6 +67,14 @@ class Peripheral:
 
     def reset(self, cause: int) -> None:
         """Go back to what this part is after a reset of kind ``cause``."""
+
+
+def told(payload: bytes, kind: type) -> dict | list:
+    """What a request says in JSON; ``ValueError`` unless it is a ``kind``."""
+    value = json.loads(payload)
+    if not isinstance(value, kind):
+        raise ValueError("malformed request")
+    return value
 
 
 class Chip:

@@ -13,6 +13,7 @@ from cicada.tools.twin.chip import (
     Peripheral,
     Restart,
     ops,
+    told,
 )
 from cicada.tools.twin.power import DEEP_SLEEP, IDLE, LIGHT_SLEEP
 
@@ -95,7 +96,7 @@ class Cpu(Peripheral):
         return 0, b""
 
     def _lightsleep(self, argument: int, payload: bytes) -> tuple[int, bytes]:
-        self._sources = json.loads(payload)
+        self._sources = told(payload, dict)
         at, self._woken_by, self._woken_pins = self._first_wake()
         self.chip.parts["networks"].radio(False)
         while self.chip.meter.now < at:
@@ -103,7 +104,7 @@ class Cpu(Peripheral):
         return self._woken_by, b""
 
     def _deepsleep(self, argument: int, payload: bytes) -> tuple[int, bytes]:
-        self._sources = json.loads(payload)
+        self._sources = told(payload, dict)
         raise Restart(DEEPSLEEP_RESET)
 
     def _first_wake(self) -> tuple[int, int, tuple[int, ...]]:

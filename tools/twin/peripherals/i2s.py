@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import errno
-import json
 import struct
 
 import numpy as np
 
-from cicada.tools.twin.chip import Chip, Peripheral, ops
+from cicada.tools.twin.chip import Chip, Peripheral, ops, told
 from cicada.tools.twin.power import IDLE
 from cicada.tools.twin.sound import RATE
 
@@ -32,7 +31,7 @@ class I2s(Peripheral):
         self._open.clear()
 
     def _start(self, argument: int, payload: bytes) -> tuple[int, bytes]:
-        about = json.loads(payload)
+        about = told(payload, dict)
         described = self.chip.board.MICROPHONE
         if argument != described["id"] or argument in self._open:
             raise ValueError("invalid id")

@@ -6,7 +6,7 @@ import errno
 import json
 import struct
 
-from cicada.tools.twin.chip import SOFT_RESET, Chip, Due, Peripheral, ops
+from cicada.tools.twin.chip import SOFT_RESET, Chip, Due, Peripheral, ops, told
 from cicada.tools.twin.power import BUSY, IDLE
 
 #: Values of ``wlan.status()`` (MicroPython ``ports/esp32/modnetwork.h``, ESP-IDF ``wifi_err_reason_t``).
@@ -77,7 +77,7 @@ class Networks(Peripheral):
         if not self._active:
             raise ValueError("Wifi Not Started")
         if payload:
-            ssid, key = json.loads(payload)
+            ssid, key = told(payload, list)
             self._asked = (ssid, key)
         if self._asked is None:
             raise ValueError("Wifi SSID Invalid")
