@@ -27,7 +27,8 @@ class Member:
     Attributes:
         number: from 0 on.
         started_s: wall time from its birth to its program's first instruction.
-        memory_mb: its share of memory (PSS: shared pages divided by their users) with its interpreter's.
+        memory_mb: its share of memory (PSS: shared pages divided by their users) with its interpreter's, half
+            way through its run.
         seconds: of virtual time it ran.
         events, resets: how many.
         error: why it ended early, or nothing.
@@ -113,8 +114,9 @@ def _live(
                 twin.run_until(lambda: twin.hears, seconds)
                 started = time.monotonic() - born
                 (place / "started").touch()
+                twin.run_until(lambda: False, (seconds - twin.now) / 2)
+                memory = _memory_mb(twin.pid)  # while the others are there
                 twin.run_until(lambda: False, seconds - twin.now)
-                memory = _memory_mb(twin.pid)
             except UserError as fault:
                 error = str(fault)
             finally:
