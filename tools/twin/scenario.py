@@ -41,8 +41,8 @@ class Microphone(_Entry):
 
 
 class SoundEntry(_Entry):
-    """A recording that is played, once or ``every`` so often ``until``; without ``file`` it is one of the
-    word in the scenario's ``data``."""
+    """A recording that is played, once or ``every`` so often ``until``; without ``file`` a test speaker's of
+    the word, from the scenario's ``data`` or synthesised."""
 
     at: Duration
     file: str = ""

@@ -136,12 +136,13 @@ def _clips(about: Scenario, path: Path) -> list[Path | Played]:
     words = [entry.word for entry in about.sound if not entry.file]
     chosen: list[Played] = []
     if words:
-        if not about.data or not all(words):
-            raise UserError(f"{path}: a [[sound]] has no file: name one, or its word and the folder 'data'")
+        if not all(words):
+            raise UserError(f"{path}: a [[sound]] has neither file nor word: name one")
         from cicada.tools.twin.playlist import choose
         from cicada.training.corpora import open_corpus
 
-        corpus = open_corpus(path.parent / about.data, sorted(set(words)), seed=about.seed)
+        data = path.parent / about.data if about.data else None
+        corpus = open_corpus(data, sorted(set(words)), seed=about.seed)
         chosen = [Played(0.0, clip.load(), clip.word) for clip in choose(corpus, words, about.seed)]
     clips: list[Path | Played] = []
     for entry in about.sound:
