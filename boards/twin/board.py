@@ -37,8 +37,8 @@ POWER = {
     # Same table: light sleep; deep sleep with RTC timer and RTC memory.
     "light_sleep": 0.8,
     "deep_sleep": 0.010,
-    # Same datasheet, table 15: receiving takes 95 to 100 mA, sending 802.11b at 19.5 dBm 240 mA, each with
-    # the CPU idle at 30 mA; here is what the radio adds. Associated and idle in modem sleep: an assumption,
+    # Same datasheet, RF power consumption: receiving takes 95 to 100 mA, sending 802.11b at 19.5 dBm 240 mA
+    # (half of the time on the air); here is what the radio adds to the idle CPU's 30 mA. Associated and idle in modem sleep: an assumption,
     # the receiver on for 5 ms of every beacon's 102 ms.
     "wifi_receive": 68.0,
     "wifi_send": 210.0,
@@ -50,7 +50,7 @@ POWER = {
 
 # The chip at lower frequencies, same table.
 POWER_AT_MHZ = {160: {"cpu_busy": 44.0, "cpu_idle": 27.0}, 80: {"cpu_busy": 31.0, "cpu_idle": 20.0}}
-# W25Q32JV datasheet rev. G, section 9.6, typical: page program 0.4 ms, sector erase 45 ms.
+# W25Q32JV datasheet, AC characteristics, typical: page program 0.4 ms, sector erase 45 ms.
 FLASH_US = {"program": 400, "erase": 45_000}
 
 # CPU cycles, to turn work into time.
