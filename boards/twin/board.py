@@ -38,8 +38,8 @@ POWER = {
     "light_sleep": 0.8,
     "deep_sleep": 0.010,
     # Same datasheet, RF power consumption: receiving takes 95 to 100 mA, sending 802.11b at 19.5 dBm 240 mA
-    # (half of the time on the air); here is what the radio adds to the idle CPU's 30 mA. Associated and idle in modem sleep: an assumption,
-    # the receiver on for 5 ms of every beacon's 102 ms.
+    # (half of the time on the air); here is what the radio adds to the idle CPU's 30 mA. Associated and idle
+    # in modem sleep: an assumption, the receiver on for 5 ms of every beacon's 102 ms.
     "wifi_receive": 68.0,
     "wifi_send": 210.0,
     "wifi_associated": 3.3,
