@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from cicada.tools import interrupt
 from cicada.tools.errors import UserError, from_os_error
 from cicada.tools.twin.commands import add_parser as add_twin
 
@@ -17,7 +17,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; every foreseeable fault is one line on standard error and a non-zero code."""
     parser = _parser()
     options = parser.parse_args(arguments)
-    signal.signal(signal.SIGTERM, _terminate)
+    interrupt.install()
     try:
         return options.run(options) or 0
     except UserError as error:
@@ -34,10 +34,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _fail(text: str, code: int) -> int:
     sys.stderr.write(f"cicada: {text}\n")
     return code
-
-
-def _terminate(number: int, frame: object) -> None:
-    raise KeyboardInterrupt
 
 
 def _parser() -> argparse.ArgumentParser:

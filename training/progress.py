@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from cicada.tools import interrupt
+
 #: ``advance(steps, note)``: ``steps`` more are done; ``note`` is shown behind the bar.
 Advance = Callable[..., None]
 
@@ -40,6 +42,7 @@ def bar(what: str, total: int, console: Console | None = None) -> Iterator[Advan
 
         def advance(steps: int = 1, note: str = "") -> None:
             nonlocal last
+            interrupt.check()
             last = note or last
             progress.update(task, advance=steps, note=last)
 
