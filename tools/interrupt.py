@@ -1,8 +1,8 @@
 """Ctrl-C that cannot get lost.
 
 Python raises ``KeyboardInterrupt`` wherever the main thread happens to be. In a callback from C code (of
-libsndfile, say) it is printed and forgotten, and the work goes on. So the key press is remembered, and long work
-asks from time to time.
+libsndfile, say) it is printed and forgotten, and the work goes on. So the key press is remembered, and long
+work asks from time to time.
 """
 
 from __future__ import annotations
