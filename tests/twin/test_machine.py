@@ -139,6 +139,24 @@ def test_timers_fire_while_the_program_sleeps(tmp_path):
     assert "fired [250, 'once', 500, 750, 1000] True 1600 True" in re.sub(r"\b(\d+)[12]\b", r"\g<1>0", text)
 
 
+def test_handlers_wait_while_interrupts_are_disabled(tmp_path):
+    code = (
+        "hits = []\nt = machine.Timer(0, period=100, callback=lambda t: hits.append(1))\n"
+        "s = machine.disable_irq(); time.sleep_ms(350); n = len(hits); machine.enable_irq(s)\n"
+        "time.sleep_ms(200); print('hits', n, len(hits)); t.deinit()\n"
+    )
+    assert re.search(r"hits 0 [23]\n", says(code, tmp_path))
+
+
+def test_a_handler_may_sleep_longer_than_its_timers_period(tmp_path):
+    code = (
+        "hits = []\ndef slow(t):\n    time.sleep_ms(250); hits.append(time.ticks_ms())\n"
+        "t = machine.Timer(0, period=100, callback=slow)\ntime.sleep_ms(1000); t.deinit()\n"
+        "print('gap', hits[1] - hits[0], len(hits))\n"
+    )
+    assert re.search(r"gap 25[0-2] [345]\n", says(code, tmp_path))
+
+
 def test_a_handler_that_fails_is_reported_and_the_program_goes_on(tmp_path):
     code = (
         "t = machine.Timer(1, period=100, callback=lambda t: 1 // 0)\n"

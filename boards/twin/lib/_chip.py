@@ -21,6 +21,8 @@ now_us = 0
 #: handlers of interrupts by handle: (function, its argument)
 handlers = {}
 _handling = False
+#: handlers wait until this is false again (machine.disable_irq)
+held = False
 
 
 def call(op, argument=0, payload=b"", into=None, more=b""):
@@ -56,7 +58,7 @@ def call(op, argument=0, payload=b"", into=None, more=b""):
         raise OSError(5)
     elif length:
         _socket.readinto(into)
-    if flags & _ops.INTERRUPT and not _handling:
+    if flags & _ops.INTERRUPT and not (_handling or held):
         _handle()
     if flags & _ops.CTRL_C:
         raise KeyboardInterrupt
@@ -65,10 +67,10 @@ def call(op, argument=0, payload=b"", into=None, more=b""):
     return (value, answer) if into is None else value
 
 
-def microseconds(op, us):
+def microseconds(op, us, argument=0):
     """A call whose payload is a duration."""
     struct.pack_into("<Q", _u64, 0, us)
-    return call(op, 0, _u64, b"")
+    return call(op, argument, _u64, b"")
 
 
 def sleep_us(us):
@@ -76,7 +78,7 @@ def sleep_us(us):
     call(_ops.CLOCK, 0, b"", b"")
     end = now_us + us
     while now_us < end:
-        microseconds(_ops.SLEEP, end - now_us)
+        microseconds(_ops.SLEEP, end - now_us, int(_handling or held))
 
 
 def handle_for(function, argument):
@@ -89,20 +91,17 @@ def handle_for(function, argument):
 
 
 def _handle():
-    """Run the handlers of what interrupted, between two requests and never within one."""
+    """Run the handler of one interrupt, between two requests and never within one; more wait for the next."""
     global _handling
     _handling = True
     try:
-        while True:
-            handle = call(_ops.IRQ_TAKE, 0, b"", b"")
-            if not handle:
-                return
-            if handle in handlers:
-                function, argument = handlers[handle]
-                try:
-                    function(argument)
-                except Exception as exception:
-                    sys.print_exception(exception)
+        handle = call(_ops.IRQ_TAKE, 0, b"", b"")
+        if handle in handlers:
+            function, argument = handlers[handle]
+            try:
+                function(argument)
+            except Exception as exception:
+                sys.print_exception(exception)
     finally:
         _handling = False
 

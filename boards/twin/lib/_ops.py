@@ -18,7 +18,7 @@ ESP_ERROR = 3  # payload is ESP-IDF's number and name
 
 BOOT = 1  # -> JSON: reset_cause, wake_reason, wake_pins, unique_id
 CLOCK = 2
-SLEEP = 3  # payload: u64 us; interrupts end it early
+SLEEP = 3  # argument: 1 if interrupts may not end it early; payload: u64 us
 DEEPSLEEP = 4  # payload: JSON: us, ext0, ext1, gpio, touch, ulp; never answered
 RESET = 5  # argument: reset cause; never answered
 RTC_READ = 6

@@ -69,6 +69,16 @@ def lightsleep(time_ms=None):
 sleep = lightsleep
 
 
+def disable_irq():
+    was = _chip.held
+    _chip.held = True
+    return was
+
+
+def enable_irq(state):
+    _chip.held = bool(state)
+
+
 def idle():
     _chip.sleep_us(1000)
 
@@ -351,7 +361,9 @@ class I2C:
         self.writeto(addr, self._address(memaddr, addrsize) + bytes(buf))
 
 
-SoftI2C = I2C
+class SoftI2C(I2C):
+    def __init__(self, scl, sda, *, freq=400000, timeout=50000):
+        super().__init__(0, scl=scl, sda=sda, freq=freq, timeout=timeout)
 
 
 class I2S:

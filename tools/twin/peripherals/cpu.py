@@ -91,8 +91,9 @@ class Cpu(Peripheral):
         return 0, json.dumps(about).encode()
 
     def _sleep(self, argument: int, payload: bytes) -> tuple[int, bytes]:
-        """The program loops until its time is over, as interrupts end a sleep early."""
-        self.chip.advance(_u64(payload), IDLE, wakeable=True)
+        """The program loops until its time is over, as interrupts end a sleep early unless it is deaf to them
+        (argument 1)."""
+        self.chip.advance(_u64(payload), IDLE, wakeable=argument == 0)
         return 0, b""
 
     def _lightsleep(self, argument: int, payload: bytes) -> tuple[int, bytes]:

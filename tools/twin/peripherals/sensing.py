@@ -24,6 +24,8 @@ KINDS = {
     "bme280": lambda world, about: Bme280(world.temperature, world.humidity, address=about["address"]),
 }
 _SELF_HEATING_C = 20.0  # the die over the air around it, running: an assumption
+# ADC1 and ADC2 (ESP32 datasheet, pin overview).
+_ADC_PINS = (*range(32, 40), 0, 2, 4, 12, 13, 14, 15, 25, 26, 27)
 _FORMS = ("grayscale", "rgb565")
 _LOOK_AHEAD_US = 3_600_000_000
 
@@ -118,7 +120,7 @@ class Sensing(Peripheral):
             return 0, b""
 
     def _adc_read(self, argument: int, payload: bytes) -> tuple[int, bytes]:
-        if not 32 <= argument <= 39:
+        if argument not in _ADC_PINS:
             raise ValueError("invalid pin")
         source = self._adc if argument == self.chip.board.BATTERY_ADC["pin"] else self._ground
         now, attenuation = self.chip.meter.now, payload[0]
