@@ -219,6 +219,15 @@ def test_a_week_with_many_sounds_needs_no_memory_for_the_silence(scene):
         ("seconds = 1\n[[expect]]\nconsole = '('", "is no regular expression"),
         ("seconds = 1\n[[expect]]\nflash = 'ota_7'", "there is no partition 'ota_7': choose one of nvs"),
         ("seconds = 1\n[[sound]]\nat = 0", "has neither file nor word"),
+        ("seconds = 1\n[[sound]]\nat = 0\nfile = 'yes.wav'\nevery = 0", "every = 0 never ends"),
+        ("seconds = 1\n[[motion]]\nat = 5\nuntil = 2", "cannot end at"),
+        ("seconds = 1\n[[motion]]\nkind = 'machine'\nrotation_hz = 0", "needs rotation_hz > 0"),
+        ("seconds = 1\n[[motion]]\nkind = 'file'\nfile = 'yes.wav'", "yes.wav"),
+        (
+            "seconds = 1\n[[camera]]\nat = 1\nfile = 'yes.wav'\n[[camera]]\nat = 1\nfile = 'yes.wav'",
+            "two images at one moment",
+        ),
+        ("seconds = 1\n[microphone]\nlive = 'no-such-recorder'", "no-such-recorder"),
         (
             "seconds = 1\n[[battery]]\nat = 1\nvolts = 3\n[[battery]]\nat = 1\nvolts = 4",
             "two values for one moment",

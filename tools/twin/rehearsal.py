@@ -43,6 +43,8 @@ def run_scenario(
             sys.stdout.write(text)
             sys.stdout.flush()
 
+    if about.microphone.live:
+        speed = speed or 1.0  # nobody speaks faster
     with staged(about, path, flash, board, on_text=tell, speed=speed or None) as twin:
         with _progress(about.title or path.name, length, not show) as update:
             twin.power_on()

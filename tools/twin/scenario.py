@@ -193,7 +193,7 @@ class Scenario(_Entry):
     seconds: Duration
     title: str = ""
     board: str = "twin"
-    seed: int = 1
+    seed: Annotated[int, msgspec.Meta(ge=0)] = 1
     image: str = ""
     model: str = ""
     data: str = ""

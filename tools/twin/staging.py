@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import http.server
 import shlex
 import threading
@@ -96,7 +97,10 @@ def _world(about: Scenario, path: Path, stack: contextlib.ExitStack) -> World:
         files = [path.parent / e.file for e in shown]
         for file in files:
             _there(file, path)
-        world.camera = Camera(files, [us(e.at) for e in shown])
+        try:
+            world.camera = Camera(files, [us(e.at) for e in shown])
+        except ValueError as error:
+            raise UserError(f"{path}: [[camera]] shows two images at one moment: remove one") from error
     return world
 
 
@@ -114,7 +118,8 @@ def _sound(about: Scenario, path: Path, stack: contextlib.ExitStack) -> Sound | 
         return stack.enter_context(Live(command))
     microphone = Microphone(described.gain_db, described.noise_dbfs, described.offset)
     seconds = microseconds(about.seconds, path) / 1e6
-    played, pcm = [], {}
+    played = []
+    recorded_once = functools.cache(recording)
     for entry, clip in zip(about.sound, _clips(about, path), strict=True):
         at, until = microseconds(entry.at, path) / 1e6, seconds
         if entry.until is not None:
@@ -122,7 +127,7 @@ def _sound(about: Scenario, path: Path, stack: contextlib.ExitStack) -> Sound | 
         every = microseconds(entry.every, path) / 1e6 if entry.every is not None else float("inf")
         if every <= 0:
             raise UserError(f"{path}: every = {entry.every} never ends: give a longer time")
-        first = pcm.setdefault(str(clip), clip) if isinstance(clip, Played) else recording(clip)
+        first = clip if isinstance(clip, Played) else recorded_once(clip)
         while at < until:
             played.append(Played(at, first.pcm, entry.word, first.path))
             at += every
@@ -160,6 +165,14 @@ def _there(file: Path, path: Path) -> None:
 
 
 def _motion(about: Scenario, path: Path) -> Motion:
+    try:
+        pieces = _pieces(about, path)
+        return Timeline(pieces) if pieces else Still()
+    except ValueError as error:
+        raise UserError(f"{path}: [[motion]] cannot be: {error}") from error
+
+
+def _pieces(about: Scenario, path: Path) -> list[Piece]:
     pieces = []
     for entry in about.motion:
         end = None if entry.until is None else microseconds(entry.until, path)
@@ -177,7 +190,7 @@ def _motion(about: Scenario, path: Path) -> Motion:
                 file, entry.rate, entry.g_per_count, entry.full_scale_g, gravity=entry.gravity
             )
         pieces.append(Piece(microseconds(entry.at, path), motion, end))
-    return Timeline(pieces) if pieces else Still()
+    return pieces
 
 
 def _network(about: Scenario, us: Callable[[format.Duration], int]) -> Network:
