@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 from pathlib import Path
 
@@ -33,18 +34,23 @@ def train(data: Path | None, words: list[str], seed: int) -> Result:
     return result
 
 
-def flash(board: str) -> Path:
-    """Flash image of ``board`` with the trained model, in ``build/<board>/flash.bin``."""
-    model = (_OUT / "kws.cmod").read_bytes()
+def flash_with(board: str, container: Path) -> Path:
+    """File with the flash image of ``board`` and a model in its container; made once."""
+    model = container.read_bytes()
     tools = [ROOT / "tools" / "twin" / f"{name}.py" for name in ("image", "appimage", "romfs")]
     sources = [ROOT / "firmware" / "app", ROOT / "boards" / board, *tools]
-    inputs = {"sources": hash_files(sources), "model": hash_files([_OUT / "kws.cmod"]), "version": VERSION}
+    inputs = {"sources": hash_files(sources), "model": hashlib.sha256(model).hexdigest(), "version": VERSION}
 
     def make(folder: Path) -> None:
         (folder / "flash.bin").write_bytes(flash_image(board, {"kws": model}, VERSION))
 
+    return stage("flash", inputs, make) / "flash.bin"
+
+
+def flash(board: str) -> Path:
+    """Flash image of ``board`` with the trained model, in ``build/<board>/flash.bin``."""
     target = BUILD / board / "flash.bin"
-    publish(stage("flash", inputs, make) / "flash.bin", target)
+    publish(flash_with(board, _OUT / "kws.cmod"), target)
     return target
 
 

@@ -258,6 +258,28 @@ def test_the_command_line_says_one_line_and_exits_with_2(tmp_path):
     assert run.returncode == 2 and run.stderr.count("\n") == 1 and "none.toml" in run.stderr
 
 
+def cicada(*arguments):
+    done = subprocess.run(
+        [sys.executable, "-m", "cicada.tools.cli", "twin", *map(str, arguments)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_the_command_line_runs_reports_and_tries(scene):
+    """Each action once, as a person types it."""
+    (scene.folder / "scene.toml").write_text(EVENING.replace("seconds = 45", "seconds = 30"))
+    toml, picture = scene.folder / "scene.toml", scene.folder / "current.png"
+    code, said = cicada("run", "--quiet", toml)
+    assert code == 0 and "An evening: 30 s of virtual time" in said and "listening" not in said, said
+    code, said = cicada("report", toml, "--out", picture, "--seconds", "5")
+    assert code == 1 and "battery life" in said and picture.exists(), said  # cut short, so less was heard
+    code, said = cicada("fleet", "3", toml, "--seconds", "4")
+    assert code == 0 and "Fleet of 3 twins, 4 s" in said and "Starting twins: 3" in said, said
+    code, said = cicada("try", scene.folder / "yes.wav")
+    assert code == 2 and said.count("\n") == 1 and "WAV recording" in said, said
+
+
 @pytest.mark.parametrize(
     ("text", "us"),
     [

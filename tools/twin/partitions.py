@@ -13,8 +13,8 @@ from dataclasses import dataclass
 TABLE = 0x8000
 TABLE_SIZE = 0xC00
 APP, DATA = 0, 1
-FACTORY, TEST, OTA_0, OTA_MAX = 0x00, 0x20, 0x10, 0x20  # subtypes of APP
-OTADATA, NVS, FAT = 0x00, 0x02, 0x81  # subtypes of DATA
+FACTORY, TEST, OTA_0 = 0x00, 0x20, 0x10  # subtypes of APP
+OTADATA, NVS = 0x00, 0x02  # subtypes of DATA
 ANY = 0xFF
 
 _ENTRY = struct.Struct("<HBBII16sI")

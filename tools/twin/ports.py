@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import select
+import selectors
 import time
 from pathlib import Path
 
@@ -26,6 +27,7 @@ class Ports:
             self.close()
             raise
         self._lines = ResetLines()
+        self._watched: list = []
 
     def __bool__(self) -> bool:
         """Whether anybody could be attached."""
@@ -34,6 +36,15 @@ class Ports:
     def files(self) -> list:
         """What becomes readable when something arrives."""
         return ([self._console] if self._console else []) + (self.network.sockets() if self.network else [])
+
+    def watch(self, selector: selectors.BaseSelector) -> None:
+        """Have ``selector`` wake up for what is attached now, and for nothing that is gone."""
+        files, known = self.files(), {key.fileobj for key in selector.get_map().values()}
+        for gone in (f for f in self._watched if f not in files and f in known):
+            selector.unregister(gone)
+        for come in (f for f in files if f not in known):
+            selector.register(come, selectors.EVENT_READ)
+        self._watched = files
 
     def receive(self) -> list[bytes | str]:
         """What happened: bytes typed, or ``run`` and ``download`` when the chip leaves a reset."""

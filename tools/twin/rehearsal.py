@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 from rich.console import Console
 from rich.table import Table
 
@@ -13,9 +15,12 @@ from cicada.tools.board import load_board
 from cicada.tools.errors import UserError, from_os_error
 from cicada.tools.paths import BUILD
 from cicada.tools.twin.flash import NorFlash
+from cicada.tools.twin.fleet import Member, run_fleet
 from cicada.tools.twin.judge import Verdict, judge
 from cicada.tools.twin.scenario import Scenario, load, microseconds
 from cicada.tools.twin.staging import staged
+from cicada.tools.twin.twin import Twin
+from cicada.training.progress import Advance, bar
 
 
 def run_scenario(
@@ -36,7 +41,7 @@ def run_scenario(
     about = load(path)
     board = load_board(about.board)
     length = microseconds(about.seconds, path) / 1e6 if seconds is None else seconds
-    flash = _flash(about, path)
+    flash = NorFlash.open(_image(about, path))
 
     def tell(text: str) -> None:
         if show:
@@ -46,9 +51,9 @@ def run_scenario(
     if about.microphone.live:
         speed = speed or 1.0  # nobody speaks faster
     with staged(about, path, flash, board, on_text=tell, speed=speed or None) as twin:
-        with _progress(about.title or path.name, length, not show) as update:
-            twin.power_on()
-            twin.run_until(lambda: update(twin.now), length)
+        twin.power_on()
+        with contextlib.nullcontext() if show else bar(about.title or path.name, round(length)) as advance:
+            twin.run_until(_ticking(twin, advance), length)
         verdicts = judge(about, path, twin)
         console = Console(highlight=False)
         if picture:
@@ -57,6 +62,20 @@ def run_scenario(
             print_report(report(twin, picture), console)
         _print_verdicts(console, about, path, verdicts, twin.now)
     return 0 if all(v.holds for v in verdicts) else 1
+
+
+def _ticking(twin: Twin, advance: Advance | None) -> Callable[[], bool]:
+    """For ``run_until``: never done, but ``advance`` is called for every virtual second."""
+    told = 0
+
+    def tick() -> bool:
+        nonlocal told
+        if advance and twin.now >= told + 1:
+            advance(int(twin.now) - told)
+            told = int(twin.now)
+        return False
+
+    return tick
 
 
 def run_fleet_of(
@@ -70,104 +89,84 @@ def run_fleet_of(
 ) -> int:
     """Run many twins of one scenario, or of the demo's scene, each with a seed of its own.
 
+    Args:
+        count: how many.
+        path: the scenario; None for the scene, made of ``data``, ``words`` and ``seed`` as for training.
+        seconds: virtual seconds instead of the scenario's own, or 60.
+        speed: times real time, 0 for no limit.
+
     Returns:
         0 if all ran to their end, else 1.
     """
-    import dataclasses
-
-    import msgspec
-
-    from cicada.tools.twin.fleet import run_fleet
-    from cicada.tools.twin.twin import Twin
+    # Before the fork: what all of them need.
+    import cicada.tools.tflm  # noqa: F401
 
     if path:
         about = load(path)
-        board = load_board(about.board)
+        board, image = load_board(about.board), _image(about, path)
         length = microseconds(about.seconds, path) / 1e6 if seconds is None else seconds
-        _flash(about, path)  # faults of the file are told once, and what is shared is loaded before the fork
 
-        def make(number: int, place: Path):
+        def make(number: int, place: Path) -> contextlib.AbstractContextManager[Twin]:
             own = msgspec.structs.replace(about, seed=about.seed + number)
-            return staged(own, path, _flash(own, path), board, port=place / "tty", speed=speed or None)
+            flash = NorFlash.open(image)
+            return staged(own, path, flash, board, port=place / "tty", speed=speed or None)
 
     else:
-        from cicada.tools.twin.flash import NorFlash
         from cicada.tools.twin.service import ready
 
         image, sound = ready(data, words, seed)
         board, length = load_board("twin"), 60.0 if seconds is None else seconds
-        import cicada.tools.tflm  # noqa: F401 - before the fork
 
-        def make(number: int, place: Path):
+        def make(number: int, place: Path) -> contextlib.AbstractContextManager[Twin]:
             flash = NorFlash.open(image)
-            return contextlib.nullcontext(
-                Twin(flash, board, sound, place / "tty", speed=speed or None, seed=seed + number)
-            )
+            port = place / "tty"
+            twin = Twin(flash, board, sound, port, speed=speed or None, seed=seed + number)
+            return contextlib.nullcontext(twin)
 
-    members = run_fleet(count, make, length)
-    failed = [m for m in members if m.error]
+    with bar("Starting twins", count) as advance:
+        members = run_fleet(count, make, length, lambda number: advance())
+    return _print_fleet(members, length)
+
+
+def _print_fleet(members: list[Member], seconds: float) -> int:
+    """Table of a fleet; returns 1 if a member failed."""
     console = Console(highlight=False)
-    table = Table(
-        show_header=False, title=f"Fleet of {count} twins, {length:g} s of virtual time each", min_width=60
-    )
-    for name, unit, digits in (
-        ("started_s", "s", 2),
-        ("memory_mb", "MB", 1),
-        ("events", "", 0),
-        ("resets", "", 0),
+    title = f"Fleet of {len(members)} twins, {seconds:g} s of virtual time each"
+    table = Table(show_header=False, title=title, min_width=60)
+    ran = [m for m in members if not m.error]
+    for name, values in (
+        ("start (s)", [m.started_s for m in ran]),
+        ("memory, PSS (MB)", [m.memory_mb for m in ran]),
+        ("events", [m.events for m in ran]),
+        ("resets", [m.resets for m in ran]),
     ):
-        values = [dataclasses.asdict(m)[name] for m in members if not m.error]
         if values:
             mean = sum(values) / len(values)
-            table.add_row(
-                {"started_s": "start", "memory_mb": "memory (PSS)"}.get(name, name),
-                f"{mean:.{max(digits, 1)}f} {unit} on average, {max(values):.{digits}f} {unit} at most",
-            )
-    table.add_row("failed", str(len(failed)))
+            table.add_row(name, f"{mean:.1f} on average, {max(values):.1f} at most")
+    table.add_row("failed", str(len(members) - len(ran)))
     console.print(table)
-    for member in failed[:5]:
+    for member in [m for m in members if m.error][:5]:
         console.print(f"twin {member.number}: {member.error}", soft_wrap=True)
-    return 1 if failed else 0
+    return 0 if len(ran) == len(members) else 1
 
 
-def _flash(about: Scenario, path: Path) -> NorFlash:
-    """Contents of the flash: the scenario's image, its model in the application, or what training left."""
+def _image(about: Scenario, path: Path) -> Path:
+    """File with the flash image: the scenario's, its model in the application, or what training left."""
     if about.image and about.model:
         raise UserError(f"{path} has both image and model: give one of them")
-    try:
-        if about.model:
-            from cicada.tools.demo import VERSION
-            from cicada.tools.twin.image import flash_image
+    if about.model:
+        from cicada.tools.demo import flash_with
 
-            image = flash_image(about.board, {"kws": (path.parent / about.model).read_bytes()}, VERSION)
-            return NorFlash(len(image), bytearray(image))
-        file = path.parent / about.image if about.image else BUILD / about.board / "flash.bin"
-        if not about.image and not file.is_file():
-            raise UserError(
-                f"there is no image {file} yet: run 'make demo', or name an image or model in {path}"
-            )
-        return NorFlash.open(file)
-    except OSError as error:
-        raise from_os_error(error, f"reading what {path} runs") from error
-
-
-@contextlib.contextmanager
-def _progress(title: str, seconds: float, shown: bool):
-    """A bar by virtual time on a terminal; yields what is called with the time, which returns False."""
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    if not (shown and sys.stderr.isatty()):
-        yield lambda now: False
-        return
-    columns = TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(title, total=seconds)
-
-        def update(now: float) -> bool:
-            bar.update(task, completed=now)
-            return False
-
-        yield update
+        try:
+            return flash_with(about.board, path.parent / about.model)
+        except OSError as error:
+            raise from_os_error(error, f"reading the model of {path}") from error
+    if about.image:
+        return path.parent / about.image
+    file = BUILD / about.board / "flash.bin"
+    if not file.is_file():
+        raise UserError(f"there is no image {file} yet: run 'make demo', or name an image or model in {path}")
+    return file
 
 
 def _print_verdicts(

@@ -6,7 +6,6 @@ import hashlib
 import shutil
 from pathlib import Path
 
-from cicada.tools.errors import UserError
 from cicada.tools.paths import BOARDS
 from cicada.tools.stages import hash_files, stage
 from cicada.tools.twin import romfs
@@ -47,12 +46,7 @@ class Rom:
         if digest != self._holds:
             shutil.rmtree(self.path, ignore_errors=True)
             shutil.copytree(modules(), self.path, ignore=shutil.ignore_patterns("inputs.json"))
-            for name, data in files.items():
-                if ".." in name.split("/") or name.startswith("/"):
-                    raise UserError(f"image holds a file with the path '{name}': it was not built by Cicada")
-                target = self.path / name
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(data)
+            romfs.extract(payload, self.path)
             self._holds = digest
         return {
             name.removeprefix("models/").removesuffix(".cmod"): data

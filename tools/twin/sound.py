@@ -24,7 +24,6 @@ _MIXED_AT_A_TIME = 10 * RATE  # samples; so that long scenes need no memory beyo
 ROOM_RMS = 30.0
 #: Commands that write a microphone to standard output as raw S16_LE, mono, 16 kHz.
 ARECORD = ("arecord", "-q", "-t", "raw", "-f", "S16_LE", "-r", "16000", "-c", "1")
-PAREC = ("parec", "--raw", "--format=s16le", "--rate=16000", "--channels=1")
 
 
 @dataclass(frozen=True)

@@ -278,9 +278,8 @@ class Twin:
         with selectors.DefaultSelector() as selector:
             selector.register(child.chip, selectors.EVENT_READ)
             selector.register(child.stdout, selectors.EVENT_READ)
-            outside: list = []
             while True:
-                outside = _keep(selector, outside, self.ports.files())
+                self.ports.watch(selector)
                 ready = {key.fileobj for key, _ in selector.select(_LOOK_S)}
                 self._say(child.output())
                 self._listen()
@@ -392,15 +391,6 @@ class Twin:
 
 class _Download(Exception):
     """The chip left a reset with GPIO0 low."""
-
-
-def _keep(selector: selectors.BaseSelector, old: list, new: list) -> list:
-    """Watch what is in ``new`` and nothing of ``old`` that is not."""
-    for gone in (f for f in old if f not in new):
-        selector.unregister(gone)
-    for come in (f for f in new if f not in old):
-        selector.register(come, selectors.EVENT_READ)
-    return new
 
 
 def default_port() -> Path:
