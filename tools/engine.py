@@ -108,6 +108,7 @@ def load(path: Path) -> ctypes.CDLL:
         ("fe_quantise", None, [pointer, pointer, size]),
         ("fe_push", size, [pointer, pointer, size, pointer, size]),
         ("fe_batch", size, [pointer, pointer, size, pointer, pointer, size]),
+        ("pcm_mono16", ctypes.c_uint32, [pointer, size, ctypes.c_uint, ctypes.c_uint, pointer]),
     ):
         function = getattr(library, name)
         function.restype, function.argtypes = result, arguments
@@ -224,6 +225,30 @@ def features(pcm: NDArray[np.int16], step_ms: int = 20) -> NDArray[np.int8]:
         TypeError, ValueError, UserError: as :class:`FrontEnd` and :meth:`FrontEnd.feed`.
     """
     return quantise(FrontEnd(step_ms).feed(pcm))
+
+
+def mono16(frames: NDArray[np.int32], slot: int, gain_bits: int) -> tuple[NDArray[np.int16], int]:
+    """16-bit mono from the 32-bit stereo frames of an I2S microphone.
+
+    Args:
+        frames: ``int32[n, 2]``, samples left-justified.
+        slot: the column that carries the microphone, 0 or 1.
+        gain_bits: how many bits below the upper 16 are kept, 0 to 16; each doubles the sound, clipped.
+
+    Returns:
+        ``int16[n]``, and the distance from its lowest to its highest sample.
+
+    Raises:
+        ValueError: for any other dtype, shape, slot or gain.
+    """
+    if frames.dtype != np.int32 or frames.ndim != 2 or frames.shape[1] != 2:
+        raise ValueError(f"frames must be int32[n, 2], not {frames.dtype}{list(frames.shape)}")
+    if slot not in (0, 1) or not 0 <= gain_bits <= 16:
+        raise ValueError(f"slot must be 0 or 1 and gain_bits 0 to 16, not {slot} and {gain_bits}")
+    frames = np.ascontiguousarray(frames)
+    out = np.empty(len(frames), np.int16)
+    span = _library().pcm_mono16(frames.ctypes.data, len(frames), slot, gain_bits, out.ctypes.data)
+    return out, span
 
 
 def _samples(pcm: object) -> NDArray[np.int16]:
