@@ -12,6 +12,22 @@ def builtins() -> tuple[str, ...]:
 def builtin(name: str) -> Buffer:
     """Model container ``name`` of the image, read-only; ``ValueError`` if there is none."""
 
+def mono16(frames: Buffer, out: Buffer, slot: int, gain_bits: int) -> int:
+    """16-bit mono from an I2S microphone's stereo frames of 32 bits.
+
+    Args:
+        frames: 8 bytes a frame, as ``machine.I2S`` of 32 bits, stereo, gives them.
+        out: 2 bytes for each frame.
+        slot: the half of a frame that carries the microphone, 0 or 1.
+        gain_bits: bits below the upper 16 to keep, 0 to 16; each doubles the sound, which is clipped.
+
+    Returns:
+        distance from the lowest to the highest sample, 0 to 65535.
+
+    Raises:
+        ValueError: lengths that do not fit, another slot or gain.
+    """
+
 class AudioFrontEnd:
     """Streaming log-mel features of 16 kHz mono audio: 30 ms window, 40 channels, int8.
 

@@ -18,6 +18,16 @@ def builtin(name):
     return _chip.call(_ops.NN_BUILTIN, 0, name.encode())[1]
 
 
+_gain = bytearray(1)
+
+
+def mono16(frames, out, slot, gain_bits):
+    if len(frames) != 4 * len(out) or slot not in (0, 1) or not 0 <= gain_bits <= 16:
+        raise ValueError("mono16: 8 bytes a frame for 2 a sample, slot 0 or 1, gain_bits 0 to 16")
+    _gain[0] = gain_bits
+    return _chip.call(_ops.MONO16, slot, _gain, out, frames)
+
+
 class AudioFrontEnd:
     def __init__(self, step_ms, frames):
         self._handle = _chip.call(_ops.FRONT_OPEN, 0, struct.pack("<HH", step_ms, frames))[0]

@@ -104,6 +104,7 @@ class App:
         model = self.model
         # The window must be full of heard audio before the model's word counts.
         missing = front["frames"] + _SETTLE_FRAMES
+        checked = False
         quiet_since = time.ticks_ms()
         gc.collect()
         log.info("listening")
@@ -117,6 +118,10 @@ class App:
                     quiet_since = heard
                     continue
                 missing = 0
+                if not checked:
+                    checked = True
+                    if not microphone.span:
+                        log.warn("the microphone sends nothing: check its wiring and board.MICROPHONE")
                 hit = smoother.update(model.invoke(features.window), heard)
                 if hit is not None:
                     now = time.ticks_ms()

@@ -1,4 +1,4 @@
-"""The I2S microphone."""
+"""The I2S microphone, and the picking of its slot."""
 
 from __future__ import annotations
 
@@ -7,9 +7,15 @@ import struct
 
 import numpy as np
 
+from cicada.tools.engine import mono16
 from cicada.tools.twin.chip import Chip, Peripheral, ops, told
 from cicada.tools.twin.power import IDLE
 from cicada.tools.twin.sound import RATE
+
+# MicroPython v1.28 (ports/esp32/machine_i2s.c) always receives stereo frames of 32 bits, in DMA buffers of
+# 256 frames: `ibuf` divided by their size, at least two. The format asked for is picked out of them.
+_FRAME_BYTES = 8
+_DMA_FRAMES = 256
 
 
 class I2s(Peripheral):
@@ -25,6 +31,7 @@ class I2s(Peripheral):
             ops.I2S_OPEN: self._start,
             ops.I2S_READ: self._read,
             ops.I2S_CLOSE: self._stop,
+            ops.MONO16: self._mono16,
         }
 
     def reset(self, cause: int) -> None:
@@ -36,18 +43,27 @@ class I2s(Peripheral):
         if argument != described["id"] or argument in self._open:
             raise ValueError("invalid id")
         wired = all(about[pin] == described[pin] for pin in ("sck", "ws", "sd"))
-        if about["rate"] != RATE or about["bits"] != 16 or about["stereo"]:
-            raise ValueError("the twin's microphone supplies 16 kHz, 16 bits, mono only")
-        self._open[argument] = about | {"start": self.chip.meter.now, "taken": 0, "wired": wired}
+        if about["bits"] not in (16, 32):
+            raise ValueError("invalid bits")
+        if about["rate"] != RATE:
+            raise ValueError("the twin's microphone supplies 16 kHz only")
+        ring = max(about["ibuf"] // (_DMA_FRAMES * _FRAME_BYTES), 2) * _DMA_FRAMES
+        self._open[argument] = about | {
+            "start": self.chip.meter.now,
+            "taken": 0,
+            "wired": wired,
+            "ring": ring,
+            "bytes": about["bits"] // 8 * (2 if about["stereo"] else 1),
+        }
         return 0, b""
 
     def _read(self, argument: int, payload: bytes) -> tuple[int, bytes]:
         if argument not in self._open:
             raise OSError(errno.ENODEV, "I2S is not open")
         stream, now = self._open[argument], self.chip.meter.now
-        count = struct.unpack("<I", payload)[0] // 2
+        count = struct.unpack("<I", payload)[0] // stream["bytes"]
         heard = (now - stream["start"]) * RATE // 1_000_000
-        lost = heard - stream["taken"] - stream["ibuf"] // 2
+        lost = heard - stream["taken"] - stream["ring"]
         if lost > 0:  # the DMA ring overwrote its oldest samples
             stream["taken"] += lost
             self.overruns += lost
@@ -55,10 +71,24 @@ class I2s(Peripheral):
         self.chip.advance(stream["start"] + -(-end * 1_000_000 // RATE) - now, IDLE)
         first = stream["start"] * RATE // 1_000_000 + stream["taken"]
         stream["taken"] = end
-        enable = self.chip.board.MICROPHONE.get("enable")
-        on = stream["wired"] and (enable is None or self.chip.parts["gpio"].levels.get(enable))
-        pcm = self.chip.world.sound.samples(first, count) if on else np.zeros(count, np.int16)
-        return 0, pcm.astype("<i2").tobytes()
+        return 0, self._frames(stream, first, count).tobytes()
+
+    def _frames(self, stream: dict, first: int, count: int) -> np.ndarray:
+        """What the driver makes of ``count`` frames of the bus: ``int16`` or ``int32[count, 1 or 2]``."""
+        about = self.chip.board.MICROPHONE
+        enable = about.get("enable")
+        bus = np.zeros((count, 2), np.int32)
+        if stream["wired"] and (enable is None or self.chip.parts["gpio"].levels.get(enable)):
+            sound = self.chip.world.sound.samples(first, count)
+            # A recording is as loud as it is after the board's gain.
+            bus[:, about["slot"] or 0] = sound.astype(np.int32) << (16 - about["gain_bits"])
+        if stream["bits"] == 16:
+            bus = bus >> 16
+        return bus[:, : 2 if stream["stereo"] else 1].astype("<i2" if stream["bits"] == 16 else "<i4")
+
+    def _mono16(self, argument: int, payload: bytes) -> tuple[int, bytes]:
+        samples, span = mono16(np.frombuffer(payload[1:], "<i4").reshape(-1, 2), argument, payload[0])
+        return span, samples.tobytes()
 
     def _stop(self, argument: int, payload: bytes) -> tuple[int, bytes]:
         self._open.pop(argument, None)

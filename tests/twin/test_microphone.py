@@ -1,0 +1,106 @@
+"""The I2S microphone through the application's own driver, and what MicroPython picks from the bus."""
+
+from __future__ import annotations
+
+import re
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from cicada.tools.board import load_board
+from cicada.tools.twin.sound import Sound
+from cicada.tools.twin.twin import Twin
+from support.twins import QUIET, blob, loud, run_script, script_flash
+
+THEN_SLEEP = "\nimport machine\nmachine.deepsleep()\n"
+SOUND = Sound([loud(0.2, 5)], 10)
+READ = """
+import board
+from binascii import hexlify
+from node.microphone import Microphone
+m = Microphone(dict(board.MICROPHONE, **{change}), 100)
+m.read()
+m.read()
+print('slot', m.slot, 'span', m.span)
+print('heard', hexlify(m.buffer).decode())
+"""
+
+
+def board_with(**changes) -> SimpleNamespace:
+    """The twin's board with another microphone."""
+    board = load_board("twin")
+    return SimpleNamespace(**vars(board) | {"MICROPHONE": board.MICROPHONE | changes})
+
+
+def run(code: str, folder, board) -> str:
+    twin = Twin(script_flash(code + THEN_SLEEP, folder), board, SOUND)
+    twin.run(60)
+    return twin.text
+
+
+def heard(text: str) -> np.ndarray:
+    return np.frombuffer(bytes.fromhex(re.search(r"heard (\w+)", text).group(1)), "<i2")
+
+
+def is_part_of(samples: np.ndarray, sound: np.ndarray) -> bool:
+    return any(
+        np.array_equal(sound[at : at + len(samples)], samples) for at in np.flatnonzero(sound == samples[0])
+    )
+
+
+@pytest.mark.parametrize("slot", [0, 1])
+@pytest.mark.parametrize("told", [True, False])
+def test_the_slot_is_as_told_or_found_by_listening(slot, told, tmp_path):
+    change = "{'slot': %s}" % (slot if told else None)
+    text = run(READ.replace("{change}", change), tmp_path, board_with(slot=slot))
+    assert f"slot {slot} " in text
+    assert is_part_of(heard(text), SOUND.pcm)
+
+
+def test_the_other_slot_is_silent(tmp_path):
+    text = run(READ.replace("{change}", "{'slot': 1}"), tmp_path, board_with(slot=0))
+    assert "slot 1 span 0" in text
+    assert not heard(text).any()
+
+
+def test_gain_bits_double_the_sound_each(tmp_path):
+    board = board_with(gain_bits=2)
+    text = run(READ.replace("{change}", "{'gain_bits': 3}"), tmp_path, board)
+    assert is_part_of(heard(text), np.clip(2 * SOUND.pcm.astype(np.int32), -32768, 32767))
+
+
+def test_formats_pick_from_the_bus_as_micropython_does(tmp_path):
+    """Mono is the first slot; 16 bits are the upper half of 32 (ports/esp32/machine_i2s.c, v1.28)."""
+    code = """
+import board
+from binascii import hexlify
+from machine import I2S, Pin
+Pin(27, Pin.OUT, value=1)
+for bits in (16, 32):
+    for form in (I2S.MONO, I2S.STEREO):
+        m = I2S(0, sck=Pin(26), ws=Pin(25), sd=Pin(33), mode=I2S.RX, bits=bits, format=form, rate=16000,
+                ibuf=8192)
+        b = bytearray(bits // 8 * (2 if form == I2S.STEREO else 1) * 160)
+        m.readinto(b)
+        m.deinit()
+        print('got', bits, 2 if form == I2S.STEREO else 1, hexlify(b).decode())
+"""
+    gain = 2
+    text = run(code, tmp_path, board_with(slot=0, gain_bits=gain))
+    got = re.findall(r"got (\d+) (\d) (\w+)", text)
+    assert len(got) == 4
+    bus = SOUND.pcm.astype(np.int32) << (16 - gain)
+    for bits, channels, data in got:
+        frames = np.frombuffer(bytes.fromhex(data), f"<i{int(bits) // 8}").reshape(-1, int(channels))
+        assert len(frames) == 160
+        assert is_part_of(frames[:, 0], bus if bits == "32" else bus >> 16)
+        assert not frames[:, 1:].any()
+
+
+@pytest.mark.parametrize(("sd", "warns"), [(33, False), (32, True)])
+def test_a_microphone_that_sends_nothing_is_named_once(sd, warns, tmp_path):
+    code = f"import board, node\nboard.MICROPHONE = dict(board.MICROPHONE, sd={sd})\nnode.run()\n"
+    twin = run_script(code, tmp_path, QUIET, 12, {"kws": blob()})
+    assert twin.text.count("listening") == 1
+    assert twin.text.count("the microphone sends nothing: check its wiring") == warns
