@@ -96,6 +96,12 @@ def build(sanitize: bool = False) -> Path:
     return stage("engine-sanitized" if sanitize else "engine", inputs, make) / name
 
 
+class _Rect(ctypes.Structure):
+    """``img_rect`` of ``image/scale.h``."""
+
+    _fields_ = [(name, ctypes.c_uint32) for name in ("x", "y", "width", "height")]
+
+
 def load(path: Path) -> ctypes.CDLL:
     """Open a library made by :func:`build` and declare its functions."""
     library = ctypes.CDLL(str(path))
@@ -109,6 +115,13 @@ def load(path: Path) -> ctypes.CDLL:
         ("fe_push", size, [pointer, pointer, size, pointer, size]),
         ("fe_batch", size, [pointer, pointer, size, pointer, pointer, size]),
         ("pcm_mono16", ctypes.c_uint32, [pointer, size, ctypes.c_uint, ctypes.c_uint, pointer]),
+        ("img_centred", _Rect, [ctypes.c_uint32] * 4),
+        ("img_fits", ctypes.c_bool, [ctypes.c_uint32, ctypes.c_uint32, pointer, *[ctypes.c_uint32] * 2]),
+        (
+            "img_scale",
+            None,
+            [pointer, ctypes.c_uint32, pointer, pointer, *[ctypes.c_uint32] * 2, ctypes.c_int],
+        ),
     ):
         function = getattr(library, name)
         function.restype, function.argtypes = result, arguments
@@ -249,6 +262,52 @@ def mono16(frames: NDArray[np.int32], slot: int, gain_bits: int) -> tuple[NDArra
     out = np.empty(len(frames), np.int16)
     span = _library().pcm_mono16(frames.ctypes.data, len(frames), slot, gain_bits, out.ctypes.data)
     return out, span
+
+
+#: Forms of a pixel, in the order of ``img_form`` (``image/scale.h``): gray byte, gray - 128 as int8, RGB565
+#: with the high byte first.
+FORMS = ("gray", "int8", "rgb565")
+
+
+def scale_frame(
+    frame: NDArray[np.uint8],
+    width: int,
+    height: int,
+    crop: tuple[int, int, int, int] | None = None,
+    form: str = "gray",
+) -> NDArray[np.uint8]:
+    """Crop a camera's frame and scale the crop: each result pixel is the mean of the area it covers.
+
+    Args:
+        frame: ``uint8[rows, columns]`` gray, or ``uint8[rows, columns, 2]`` for ``form="rgb565"``.
+        width, height: pixels of the result.
+        crop: left, top, width, height in pixels of the frame; without it the largest centred rectangle of the
+            result's aspect ratio.
+        form: one of :data:`FORMS`.
+
+    Returns:
+        ``uint8[height, width]`` or ``uint8[height, width, 2]``: the bytes a device writes.
+
+    Raises:
+        ValueError: a size is not 1 to 4096, or the crop leaves the frame.
+    """
+    frame = np.ascontiguousarray(frame, np.uint8)
+    pixel = frame.shape[2:]
+    if frame.ndim not in (2, 3) or pixel != ((2,) if form == "rgb565" else ()):
+        raise ValueError(f"a frame of the form {form} cannot have the shape {list(frame.shape)}")
+    rows, columns = frame.shape[:2]
+    sizes = (columns, rows, width, height, *(crop or ()))
+    # Checked here, because ctypes would take a large or negative number modulo 2^32.
+    if 0 in sizes[:4] or not all(0 <= n <= 4096 for n in sizes):
+        raise ValueError("sizes must be 1 to 4096")
+    rect = _library().img_centred(*sizes[:4]) if crop is None else _Rect(*crop)
+    if not _library().img_fits(columns, rows, ctypes.byref(rect), width, height):
+        raise ValueError("crop must lie within the frame")
+    out = np.empty((height, width, *pixel), np.uint8)
+    _library().img_scale(
+        frame.ctypes.data, columns, ctypes.byref(rect), out.ctypes.data, width, height, FORMS.index(form)
+    )
+    return out
 
 
 def _samples(pcm: object) -> NDArray[np.int16]:
