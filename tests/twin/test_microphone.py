@@ -19,7 +19,7 @@ READ = """
 import board
 from binascii import hexlify
 from node.microphone import Microphone
-m = Microphone(dict(board.MICROPHONE, **{change}), 100)
+m = Microphone(dict(board.MICROPHONE, **{change}))
 m.read()
 m.read()
 print('slot', m.slot, 'span', m.span)
@@ -104,3 +104,31 @@ def test_a_microphone_that_sends_nothing_is_named_once(sd, warns, tmp_path):
     twin = run_script(code, tmp_path, QUIET, 12, {"kws": blob()})
     assert twin.text.count("listening") == 1
     assert twin.text.count("the microphone sends nothing: check its wiring") == warns
+
+
+STANDS_STILL = """
+import node
+from node import microphone
+class Still(microphone.I2S):
+    left = {frames}
+    def readinto(self, buffer):
+        Still.left -= 1
+        return super().readinto(buffer) if Still.left >= 0 else 0
+microphone.I2S = Still
+node.run()
+"""
+
+
+@pytest.mark.parametrize("frames", [0, 30])
+def test_a_bus_that_stands_still_leaves_the_console_and_is_tried_again(frames, tmp_path):
+    code = STANDS_STILL.replace("{frames}", str(frames))
+    twin = run_script(code, tmp_path, QUIET, 18, {"kws": blob()})
+    assert twin.text.count("the microphone's bus stands still, trying again in 5000 ms") == 3
+    assert twin.text.count("rst:") == 1, "no reset"
+
+
+def test_a_node_that_stays_deaf_goes_to_sleep(tmp_path):
+    twin = run_script(STANDS_STILL.replace("{frames}", "0"), tmp_path, QUIET, 140, {"kws": blob()})
+    assert twin.text.count("stands still") > 20
+    assert "rst:0x5 (DEEPSLEEP_RESET)" in twin.text
+    assert "rst:0x7" not in twin.text and "rst:0x8" not in twin.text, "not by the watchdog"

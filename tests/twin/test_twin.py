@@ -186,7 +186,8 @@ def test_a_slow_reader_loses_the_oldest_samples(tmp_path):
         "b = bytearray(320)\nm.readinto(b)\ntime.sleep_ms(500)\nm.readinto(b)\n"
     )
     assert run_script(code + SLEEP_FOR_EVER, tmp_path).chip.parts["i2s"].overruns == pytest.approx(
-        8000 - 2 * 256, abs=20  # the least a ring can hold
+        8000 - 2 * 256,
+        abs=256,  # the least a ring can hold, and whole DMA buffers are lost
     )
 
 
@@ -236,10 +237,11 @@ def test_listening_allocates_nothing(tmp_path):
         "from node.microphone import Microphone\nfrom node.smoother import Smoother\n"
         "from node.model import open_model\n"
         "manifest, model = open_model(nn.builtin('kws'))\n"
-        "f = nn.AudioFrontEnd(20, 49)\ns = Smoother(4, 3, 0.8, 1500)\nm = Microphone(board.MICROPHONE, 100)\n"
+        "f = nn.AudioFrontEnd(20, 49)\ns = Smoother(4, 3, 0.8, 1500)\nm = Microphone(board.MICROPHONE)\n"
         "w = machine.WDT(timeout=8000)\n"
         "def hop():\n"
-        "    m.read(); now = time.ticks_ms(); w.feed(); f.feed(m.buffer)\n"
+        "    for i in range(6): m.read(); f.feed(m.buffer)\n"
+        "    now = time.ticks_ms(); w.feed()\n"
         "    s.update(model.invoke(f.window), now); s.quiet()\n"
         "for i in range(20): hop()\n"
         "gc.collect(); gc.disable()\n"

@@ -1,5 +1,6 @@
 """I2C and I2S for ``machine``."""
 
+import io
 import json
 import struct
 
@@ -63,7 +64,7 @@ class SoftI2C(I2C):
         super().__init__(0, scl=scl, sda=sda, freq=freq, timeout=timeout)
 
 
-class I2S:
+class I2S(io.IOBase):
     RX = 9
     TX = 5
     MONO = 0
@@ -77,13 +78,29 @@ class I2S:
         _chip.call(_ops.I2S_OPEN, id, json.dumps(pins).encode())
         self._id = id
         self._wanted = bytearray(4)
+        self._frame = bits // 8 * (2 if format == I2S.STEREO else 1)
+        self._waits = True
 
     def readinto(self, buf):
         n = len(buf)
+        if n % self._frame:
+            raise OSError(22)
+        if not self._waits:
+            n = min(n, _chip.call(_ops.I2S_READY, self._id, b"", b"") * self._frame)
+            if n == 0:
+                return 0
+            if n < len(buf):
+                buf = memoryview(buf)[:n]
         for i in range(4):
             self._wanted[i] = n >> (8 * i) & 255
         _chip.call(_ops.I2S_READ, self._id, self._wanted, buf)
         return n
+
+    def ioctl(self, request, flags):
+        if request == 3:  # MP_STREAM_POLL: from now on a stream that is never waited for, as in the port
+            self._waits = False
+            return flags & 1 if _chip.call(_ops.I2S_READY, self._id, b"", b"") else 0
+        return -1
 
     @staticmethod
     def shift(*, buf, bits, shift):

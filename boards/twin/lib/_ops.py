@@ -76,3 +76,4 @@ WLAN_RECONNECTS = 65  # argument: times, 65535 for ever
 NET_RESOLVE = 67  # payload: name:port -> the same of where it is really served
 NET_TRAFFIC = 66  # argument: 0 asks for the link, 1 sends, 2 receives; payload: u32 bytes
 MONO16 = 70  # argument: slot; payload: gain bits u8, frames i32[2] -> value: span; samples i16
+I2S_READY = 71  # argument: peripheral -> value: frames that can be read at once

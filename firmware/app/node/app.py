@@ -4,6 +4,7 @@ It listens until nothing but silence was heard for ``QUIET_MS``, then sleeps dee
 and wakes by the timer. What it counted survives in RTC memory.
 """
 
+import errno
 import gc
 import sys
 import time
@@ -25,6 +26,8 @@ _WATCHDOG_MS = const(8000)
 # After a reset the front end's noise estimate starts from nothing and everything sounds loud.
 _SETTLE_FRAMES = const(25)
 _CONSOLE_MS = const(3600000)  # of peace from the watchdog after Ctrl-C; it cannot be switched off
+_DEAF_MS = const(5000)  # between two tries with a microphone that does not run; less than the watchdog's
+_DEAF_TRIES = const(20)
 _HOLD_OFF_MS = const(2000)  # before a restart after a crash, so that the console can be read
 
 _RESETS = {
@@ -48,7 +51,9 @@ class App:
         """Boot, listen, sleep. A crash is reported and answered with a reset; Ctrl-C is not."""
         try:
             self.boot()
-            self.listen()
+            for _ in range(_DEAF_TRIES):
+                if self._listened():
+                    break
             self.sleep()
         except KeyboardInterrupt:
             machine.WDT(timeout=_CONSOLE_MS)
@@ -94,16 +99,16 @@ class App:
         front = self.manifest["frontend"]
         decision = self.manifest["decision"]
         labels = self.manifest["labels"]
-        step_ms = front["step_ms"]
         hop = decision["hop_frames"]
-        features = nn.AudioFrontEnd(step_ms, front["frames"])
+        features = nn.AudioFrontEnd(front["step_ms"], front["frames"])
         smoother = Smoother(len(labels), decision["window"], decision["threshold"], decision["refractory_ms"])
-        microphone = Microphone(board.MICROPHONE, hop * step_ms)
         watchdog = machine.WDT(timeout=_WATCHDOG_MS)
+        microphone = Microphone(board.MICROPHONE)
         led = machine.Pin(board.LED, machine.Pin.OUT, value=0)
         model = self.model
         # The window must be full of heard audio before the model's word counts.
         missing = front["frames"] + _SETTLE_FRAMES
+        fresh = 0  # frames that the model has not seen
         checked = False
         quiet_since = time.ticks_ms()
         gc.collect()
@@ -111,13 +116,17 @@ class App:
         try:
             while True:
                 microphone.read()
+                fresh += features.feed(microphone.buffer)
+                if fresh < hop:
+                    continue
                 heard = time.ticks_ms()
                 watchdog.feed()
-                missing -= features.feed(microphone.buffer)
                 if missing > 0:
+                    missing -= fresh
+                    fresh = 0
                     quiet_since = heard
                     continue
-                missing = 0
+                fresh -= hop
                 if not checked:
                     checked = True
                     if not microphone.span:
@@ -136,6 +145,21 @@ class App:
         finally:
             led.value(0)
             microphone.close()
+
+    def _listened(self):
+        """``listen``, or False after a pause if the microphone's bus does not run.
+
+        A reset would not help, and would take the console away from whoever comes to look.
+        """
+        try:
+            self.listen()
+            return True
+        except OSError as error:
+            if error.errno != errno.ETIMEDOUT:
+                raise
+        log.error("the microphone's bus stands still, trying again in %d ms" % _DEAF_MS)
+        time.sleep_ms(_DEAF_MS)
+        return False
 
     def sleep(self):
         """Sleep deeply; the next thing to happen is a boot."""

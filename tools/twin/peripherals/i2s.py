@@ -31,6 +31,7 @@ class I2s(Peripheral):
             ops.I2S_OPEN: self._start,
             ops.I2S_READ: self._read,
             ops.I2S_CLOSE: self._stop,
+            ops.I2S_READY: self._ready,
             ops.MONO16: self._mono16,
         }
 
@@ -57,18 +58,32 @@ class I2s(Peripheral):
         }
         return 0, b""
 
-    def _read(self, argument: int, payload: bytes) -> tuple[int, bytes]:
+    def _stream(self, argument: int) -> dict:
+        """An open stream, after its DMA ring has overwritten what nobody took in time."""
         if argument not in self._open:
             raise OSError(errno.ENODEV, "I2S is not open")
-        stream, now = self._open[argument], self.chip.meter.now
-        count = struct.unpack("<I", payload)[0] // stream["bytes"]
-        heard = (now - stream["start"]) * RATE // 1_000_000
-        lost = heard - stream["taken"] - stream["ring"]
-        if lost > 0:  # the DMA ring overwrote its oldest samples
+        stream = self._open[argument]
+        late = self._received(stream) - stream["taken"] - stream["ring"]
+        if late > 0:
+            lost = -(-late // _DMA_FRAMES) * _DMA_FRAMES
             stream["taken"] += lost
             self.overruns += lost
+        return stream
+
+    def _received(self, stream: dict) -> int:
+        """Frames in full DMA buffers; a program can take no part of one that is being filled."""
+        heard = (self.chip.meter.now - stream["start"]) * RATE // 1_000_000
+        return heard // _DMA_FRAMES * _DMA_FRAMES
+
+    def _ready(self, argument: int, payload: bytes) -> tuple[int, bytes]:
+        stream = self._stream(argument)
+        return max(self._received(stream) - stream["taken"], 0), b""
+
+    def _read(self, argument: int, payload: bytes) -> tuple[int, bytes]:
+        stream = self._stream(argument)
+        count = struct.unpack("<I", payload)[0] // stream["bytes"]
         end = stream["taken"] + count
-        self.chip.advance(stream["start"] + -(-end * 1_000_000 // RATE) - now, IDLE)
+        self.chip.advance(stream["start"] + -(-end * 1_000_000 // RATE) - self.chip.meter.now, IDLE)
         first = stream["start"] * RATE // 1_000_000 + stream["taken"]
         stream["taken"] = end
         return 0, self._frames(stream, first, count).tobytes()
