@@ -17,7 +17,7 @@ from pathlib import Path
 
 from cicada.tools.engine import ENGINE, compiler
 from cicada.tools.errors import UserError
-from cicada.tools.micropython.source import Source, ToolMissing, find
+from cicada.tools.micropython.source import Source, ToolMissing, find, find_mbedtls
 from cicada.tools.paths import BUILD, FIRMWARE, ROOT
 from cicada.tools.stages import hash_files, key, stage
 
@@ -105,8 +105,9 @@ def build(name: str) -> Path:
             raise ToolMissing(
                 f"{program} is missing, which interpreter '{name}' needs: apt install {package}"
             )
-    source = find()
+    source, mbedtls = find(), find_mbedtls()
     how = {"port": name, "source": source.identity, "settings": [port.settings, port.environment]}
+    how["mbedtls"] = hash_files([mbedtls / "library", mbedtls / "include"])
     if port.folder == "ports/unix":
         how["compiler"] = [*compiler(), _first_line(compiler()[0], "--version")]
     else:
@@ -119,7 +120,7 @@ def build(name: str) -> Path:
         objects = BUILD / "micropython" / f"{name}-{key(how)[:8]}"
         with _locked(objects):
             _link_modules(objects / "modules", modules)
-            _run_make(name, port, source, objects)
+            _run_make(name, port, source, mbedtls, objects)
             shutil.copy2(objects / "objects" / port.product, folder / port.product)
 
     return stage(f"micropython-{name}", inputs, make) / port.product
@@ -145,9 +146,10 @@ def _link_modules(folder: Path, modules: list[Path]) -> None:
         (folder / module.name).symlink_to(module)
 
 
-def _run_make(name: str, port: Port, source: Source, folder: Path) -> None:
+def _run_make(name: str, port: Port, source: Source, mbedtls: Path, folder: Path) -> None:
     settings = {
         **port.settings,
+        "CICADA_MBEDTLS": mbedtls,  # for tests/modules/trust_testing
         "BUILD": folder / "objects",
         "USER_C_MODULES": folder / "modules",
     }

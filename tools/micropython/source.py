@@ -1,8 +1,9 @@
-"""MicroPython's source tree: a checkout named by ``MICROPYTHON_DIR``, or else Debian's source package.
+"""Source trees of MicroPython and of mbedTLS, which its ``trust`` module calls.
 
-The package comes through a list and folders of our own, so the system's lists of packages stay as they are
-and nobody needs to be root. apt itself checks the signature of Debian's archive (with the keyring of the
-package debian-archive-keyring) and the hashes of what it loads.
+They are those of a checkout named by ``MICROPYTHON_DIR``, or else Debian's source packages. A package comes
+through a list and folders of our own, so the system's lists of packages stay as they are and nobody needs to
+be root. apt itself checks the signature of Debian's archive (with the keyring of the package
+debian-archive-keyring) and the hashes of what it loads.
 """
 
 from __future__ import annotations
@@ -65,6 +66,19 @@ def find() -> Source:
     return Source(path, version, hash_files([path / part for part in _PARTS if (path / part).is_dir()]))
 
 
+def find_mbedtls() -> Path:
+    """Return mbedTLS's source tree: the one in ``MICROPYTHON_DIR``, or else Debian's, fetched once.
+
+    Raises:
+        ToolMissing: Debian's package cannot be fetched.
+    """
+    named = os.environ.get("MICROPYTHON_DIR")
+    inside = Path(named).expanduser().resolve() / "lib" / "mbedtls" if named else None
+    if inside and (inside / "library" / "ecdsa.c").is_file():
+        return inside
+    return fetch("mbedtls")
+
+
 def read_version(path: Path) -> tuple[int, int, int] | None:
     """Version of the tree at ``path`` (from ``py/mpconfig.h``), or None if there is none."""
     header = path / "py" / "mpconfig.h"
@@ -78,7 +92,7 @@ def read_version(path: Path) -> tuple[int, int, int] | None:
     return major, minor, micro
 
 
-def fetch() -> Path:
+def fetch(package: str = "micropython") -> Path:
     """Download and unpack Debian's source package, unless that is done already; its folder.
 
     Raises:
@@ -86,14 +100,14 @@ def fetch() -> Path:
     """
 
     def make(folder: Path) -> None:
-        _download(folder / "apt")
-        _unpack(folder / "apt", folder / "micropython")
+        _download(folder / "apt", package)
+        _unpack(folder / "apt", folder / package)
         shutil.rmtree(folder / "apt")
 
-    return stage("micropython-source", {"suite": SUITE, "mirror": MIRROR}, make) / "micropython"
+    return stage(f"{package}-source", {"suite": SUITE, "mirror": MIRROR}, make) / package
 
 
-def _download(folder: Path) -> None:
+def _download(folder: Path, package: str = "micropython") -> None:
     """Have apt load the package's files into ``folder``."""
     hint = "or set MICROPYTHON_DIR to a checkout of MicroPython"
     if not shutil.which("apt-get"):
@@ -120,7 +134,7 @@ def _download(folder: Path) -> None:
         "Acquire::Retries": "1",
     }
     apt = ["apt-get", "-q", *(part for key, value in options.items() for part in ("-o", f"{key}={value}"))]
-    for command in (["update"], ["source", "--download-only", "micropython"]):
+    for command in (["update"], ["source", "--download-only", package]):
         result = subprocess.run(
             [*apt, *command], cwd=folder, capture_output=True, text=True, errors="replace"
         )
@@ -128,7 +142,7 @@ def _download(folder: Path) -> None:
             lines = [line for line in result.stderr.splitlines() if line.startswith("E:")]
             first = (lines or result.stderr.splitlines() or ["it gave no message"])[0]
             raise ToolMissing(
-                f"loading MicroPython's sources with apt failed ({first}): check the network, {hint}"
+                f"loading the sources of {package} with apt failed ({first}): check the network, {hint}"
             )
 
 
@@ -137,7 +151,7 @@ def _unpack(files: Path, target: Path) -> None:
 
     Debian's patches are left out: they change how Debian's own packages are built, not the interpreter.
     """
-    archives = sorted(files.glob("micropython_*.orig.tar.*"))
+    archives = sorted(files.glob("*.orig.tar.*"))
     if len(archives) != 1:
         raise UserError(f"Debian's source package has {len(archives)} upstream archives instead of one:"
                         " set MICROPYTHON_DIR to a checkout of MicroPython")  # fmt: skip
