@@ -1,0 +1,9 @@
+# Fragments of ESP-IDF's configuration, in order; later lines win.
+set(IDF_TARGET esp32c3)
+set(MICROPY_FROZEN_MANIFEST ${MICROPY_BOARD_DIR}/manifest.py)
+set(SDKCONFIG_DEFAULTS
+    ${MICROPYTHON_DIR}/ports/esp32/boards/sdkconfig.base
+    ${MICROPYTHON_DIR}/ports/esp32/boards/sdkconfig.riscv
+    ${CMAKE_SOURCE_DIR}/sdkconfig.common
+    ${MICROPY_BOARD_DIR}/sdkconfig.board
+)

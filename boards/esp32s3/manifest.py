@@ -1,0 +1,1 @@
+include("$(CICADA_DIR)/manifest.py")

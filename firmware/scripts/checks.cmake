@@ -1,0 +1,83 @@
+# What can be wrong before ESP-IDF's build system starts, each said in one line.
+
+# versions.env as variables CICADA_PIN_<name>.
+file(STRINGS ${CMAKE_CURRENT_LIST_DIR}/../versions.env cicada_lines REGEX "^[A-Z0-9_]+=")
+foreach(cicada_line ${cicada_lines})
+    string(REGEX REPLACE "^([A-Z0-9_]+)=(.*)$" "CICADA_PIN_\\1" cicada_name "${cicada_line}")
+    string(REGEX REPLACE "^([A-Z0-9_]+)=(.*)$" "\\2" ${cicada_name} "${cicada_line}")
+endforeach()
+
+# Sets MICROPY_BOARD and MICROPY_BOARD_DIR.
+macro(cicada_check_board)
+    if(NOT MICROPY_BOARD)
+        set(MICROPY_BOARD esp32)
+    endif()
+    if(NOT MICROPY_BOARD_DIR)
+        get_filename_component(MICROPY_BOARD_DIR ${CMAKE_CURRENT_LIST_DIR}/../boards/${MICROPY_BOARD} ABSOLUTE)
+    endif()
+    foreach(cicada_file board.py partitions.csv sdkconfig.board mpconfigboard.cmake mpconfigboard.h manifest.py)
+        if(NOT EXISTS ${MICROPY_BOARD_DIR}/${cicada_file})
+            message(FATAL_ERROR "cicada: board '${MICROPY_BOARD}' has no ${MICROPY_BOARD_DIR}/${cicada_file}: "
+                "choose another with -DMICROPY_BOARD=..., or see docs/boards.md")
+        endif()
+    endforeach()
+endmacro()
+
+macro(cicada_check_idf)
+    if(NOT DEFINED ENV{IDF_PATH} OR NOT EXISTS "$ENV{IDF_PATH}/tools/cmake/project.cmake")
+        message(FATAL_ERROR "cicada: IDF_PATH ('$ENV{IDF_PATH}') is no ESP-IDF: install v${CICADA_PIN_ESP_IDF} and "
+            "source its export.sh, or build in the container espressif/idf:v${CICADA_PIN_ESP_IDF}")
+    endif()
+    include($ENV{IDF_PATH}/tools/cmake/version.cmake)
+    set(cicada_idf ${IDF_VERSION_MAJOR}.${IDF_VERSION_MINOR}.${IDF_VERSION_PATCH})
+    if(cicada_idf VERSION_LESS CICADA_PIN_ESP_IDF_FROM OR NOT cicada_idf VERSION_LESS CICADA_PIN_ESP_IDF_BELOW)
+        message(FATAL_ERROR "cicada: ESP-IDF ${cicada_idf} at $ENV{IDF_PATH} is not from ${CICADA_PIN_ESP_IDF_FROM} to "
+            "below ${CICADA_PIN_ESP_IDF_BELOW}, which MicroPython ${CICADA_PIN_MICROPYTHON} supports: use v${CICADA_PIN_ESP_IDF}")
+    endif()
+endmacro()
+
+# Sets MICROPYTHON_DIR, and remembers it for the times this build folder is configured again.
+macro(cicada_check_micropython)
+    if(NOT MICROPYTHON_DIR)
+        set(MICROPYTHON_DIR "$ENV{MICROPYTHON_DIR}")
+    elseif(DEFINED ENV{MICROPYTHON_DIR} AND NOT MICROPYTHON_DIR STREQUAL "$ENV{MICROPYTHON_DIR}")
+        message(FATAL_ERROR "cicada: this build folder was made with MICROPYTHON_DIR=${MICROPYTHON_DIR}, now it is "
+            "$ENV{MICROPYTHON_DIR}: remove ${CMAKE_BINARY_DIR} or give the same again")
+    endif()
+    if(NOT MICROPYTHON_DIR)
+        message(FATAL_ERROR "cicada: MICROPYTHON_DIR is not set: git clone --depth 1 -b v${CICADA_PIN_MICROPYTHON} "
+            "https://github.com/micropython/micropython, then set MICROPYTHON_DIR to that folder")
+    endif()
+    get_filename_component(MICROPYTHON_DIR "${MICROPYTHON_DIR}" ABSOLUTE BASE_DIR "$ENV{PWD}")
+    set(MICROPYTHON_DIR "${MICROPYTHON_DIR}" CACHE PATH "MicroPython checkout" FORCE)
+    if(NOT EXISTS ${MICROPYTHON_DIR}/ports/esp32/esp32_common.cmake)
+        message(FATAL_ERROR "cicada: MICROPYTHON_DIR=${MICROPYTHON_DIR} is no MicroPython checkout (it has no "
+            "ports/esp32/esp32_common.cmake): git clone --depth 1 -b v${CICADA_PIN_MICROPYTHON} "
+            "https://github.com/micropython/micropython")
+    endif()
+    set(cicada_mp "")
+    foreach(cicada_part MAJOR MINOR MICRO)
+        file(STRINGS ${MICROPYTHON_DIR}/py/mpconfig.h cicada_line REGEX "^#define MICROPY_VERSION_${cicada_part} ")
+        string(REGEX REPLACE "[^0-9]" "" cicada_line "${cicada_line}")
+        list(APPEND cicada_mp "${cicada_line}")
+    endforeach()
+    list(JOIN cicada_mp "." cicada_mp)
+    if(NOT cicada_mp STREQUAL CICADA_PIN_MICROPYTHON)
+        message(FATAL_ERROR "cicada: MicroPython in ${MICROPYTHON_DIR} is ${cicada_mp}, not ${CICADA_PIN_MICROPYTHON}: "
+            "git -C ${MICROPYTHON_DIR} checkout v${CICADA_PIN_MICROPYTHON}")
+    endif()
+endmacro()
+
+# Sets CICADA_MODELS.
+macro(cicada_check_models)
+    if(NOT CICADA_MODELS)
+        set(CICADA_MODELS "kws=${CMAKE_CURRENT_LIST_DIR}/models/kws.cmod")
+    endif()
+    foreach(cicada_model ${CICADA_MODELS})
+        string(REGEX REPLACE "^[^=]*=" "" cicada_file "${cicada_model}")
+        if(NOT EXISTS "${cicada_file}")
+            message(FATAL_ERROR "cicada: there is no model container ${cicada_file}: train one with 'make train' and "
+                "give it as -DCICADA_MODELS=kws=/path/to/build/kws/kws.cmod")
+        endif()
+    endforeach()
+endmacro()

@@ -1,0 +1,30 @@
+# The components from outside ESP-IDF: are they there, and can they be built without the component manager?
+# Needs CICADA_TFLM, CICADA_ESP_NN and CICADA_CAMERA, the names main/CMakeLists.txt found.
+
+foreach(cicada_pair "CICADA_TFLM:esp-tflite-micro" "CICADA_ESP_NN:esp-nn")
+    string(REPLACE ":" ";" cicada_pair ${cicada_pair})
+    list(GET cicada_pair 0 cicada_var)
+    list(GET cicada_pair 1 cicada_name)
+    if(NOT ${cicada_var})
+        message(FATAL_ERROR "cicada: the component espressif/${cicada_name} is missing: let the component manager "
+            "fetch it (unset IDF_COMPONENT_MANAGER), or give its folder in EXTRA_COMPONENT_DIRS")
+    endif()
+endforeach()
+
+# Its manifest says that esp-tflite-micro uses esp-nn; its CMakeLists.txt does not.
+idf_component_get_property(cicada_tflm_lib ${CICADA_TFLM} COMPONENT_LIB)
+idf_component_get_property(cicada_nn_lib ${CICADA_ESP_NN} COMPONENT_LIB)
+target_link_libraries(${cicada_tflm_lib} PUBLIC ${cicada_nn_lib})
+
+# esp32-camera's converters to JPEG and BMP need espressif/esp_jpeg, which the component manager fetches with
+# it. Nothing here uses them: without esp_jpeg they are left out, and a header stands in for its own.
+if(CICADA_CAMERA)
+    cicada_find_component(cicada_jpeg include/jpeg_decoder.h)
+    if(NOT cicada_jpeg)
+        idf_component_get_property(cicada_camera_lib ${CICADA_CAMERA} COMPONENT_LIB)
+        get_target_property(cicada_sources ${cicada_camera_lib} SOURCES)
+        list(FILTER cicada_sources EXCLUDE REGEX "/conversions/(to_bmp\\.c|to_jpg\\.cpp|jpge\\.cpp)$")
+        set_target_properties(${cicada_camera_lib} PROPERTIES SOURCES "${cicada_sources}")
+        target_include_directories(${cicada_camera_lib} PUBLIC ${CICADA_FIRMWARE_DIR}/main/compat/esp_jpeg)
+    endif()
+endif()
