@@ -1,0 +1,1 @@
+"""Firmware onto boards: ``cicada flash``, ``erase`` and ``size``, and where a board is attached."""

@@ -1,0 +1,171 @@
+"""A finished build, as ESP-IDF describes it in ``flasher_args.json``, checked before it goes to a board.
+
+Fields: ESP-IDF v5.5, ``components/esptool_py/flasher_args.json.in`` and ``esptool_py_flash_target_image`` in
+``project_include.cmake``: ``flash_files`` maps offsets to files; a section each for ``bootloader``,
+``partition-table``, ``otadata`` and ``app`` has ``offset``, ``file`` and ``encrypted``.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+from cicada.tools.errors import UserError
+from cicada.tools.flashing import images
+from cicada.tools.paths import BUILD
+from cicada.tools.twin import partitions
+from cicada.tools.twin.flash import SECTOR
+from cicada.tools.twin.partitions import Partition
+
+BOOTLOADER, TABLE, OTADATA, APP = "bootloader", "partition-table", "otadata", "app"
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Bytes that belong at ``at`` in the flash; ``name`` is that of the section or of the file."""
+
+    name: str
+    at: int
+    data: bytes
+
+    @property
+    def end(self) -> int:
+        """Where the sectors end that it takes."""
+        return self.at + -(-len(self.data) // SECTOR) * SECTOR
+
+
+@dataclass(frozen=True)
+class Firmware:
+    """What goes onto one board.
+
+    Attributes:
+        chip: in ESP-IDF's spelling, e.g. ``esp32s3``.
+        folder: of the build.
+        loader: second-stage boot loader; None for the twin, which has its own.
+        table: partition table; ``partitions`` is what it says.
+        app: the application's image, ``image`` what it says about itself; ``slot`` is where it goes.
+        rest: other contents of data partitions.
+    """
+
+    chip: str
+    folder: Path
+    loader: Piece | None
+    table: Piece
+    app: Piece
+    rest: tuple[Piece, ...]
+    partitions: tuple[Partition, ...]
+    slot: Partition
+    image: images.Image
+
+    @property
+    def otadata(self) -> Partition | None:
+        """The partition that says which slot boots."""
+        return partitions.find(list(self.partitions), partitions.DATA, partitions.OTADATA)
+
+    @property
+    def flash_end(self) -> int:
+        """How much flash it needs, bytes."""
+        return max(p.offset + p.size for p in self.partitions)
+
+
+def folder_of(board: str) -> Path:
+    """Where the build of ``board`` is."""
+    return BUILD / "firmware" / board
+
+
+def read(name: str, board: ModuleType, folder: Path | None = None) -> Firmware:
+    """Read a build and check that it would boot on its board.
+
+    Args:
+        name: of the board, for messages.
+        board: its description; ``CHIP`` and ``FLASH_SIZE`` are used.
+        folder: of the build (default: ``build/firmware/<name>``).
+
+    Raises:
+        UserError: if it is missing, incomplete or would not boot.
+    """
+    folder = folder or folder_of(name)
+    arguments = folder / "flasher_args.json"
+    again = f"make it again with 'make firmware BOARD={name}'"
+    if not arguments.is_file():
+        raise UserError(f"there is no firmware in {folder}: make it with 'make firmware BOARD={name}'")
+    try:
+        about = json.loads(arguments.read_text())
+        chip = about["extra_esptool_args"]["chip"]
+        files = {int(at, 0): (folder / file) for at, file in about["flash_files"].items()}
+        sections = {key: int(section["offset"], 0) for key, section in about.items() if "offset" in section}
+        secret = [key for key in sections if about[key].get("encrypted") == "true"]
+        pieces = {at: path.read_bytes() for at, path in files.items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{arguments} is not what ESP-IDF writes ({error!r}): {again}") from error
+    except OSError as error:
+        raise UserError(f"{error.filename} is missing in the build: {again}") from error
+    if secret:
+        raise UserError(f"{arguments} asks for encrypted flash ({', '.join(secret)}), which is not done here")
+    if chip != board.CHIP:
+        raise UserError(f"{arguments} is for {chip}, board '{name}' has {board.CHIP}: {again}")
+    named = {key: Piece(key, at, pieces[at]) for key, at in sections.items() if at in pieces}
+    lacking = [key for key in (TABLE, APP) if key not in named]
+    if lacking:
+        raise UserError(f"{arguments} names no {' and no '.join(lacking)}: {again}")
+    known = {named[key].at for key in (BOOTLOADER, TABLE, OTADATA, APP) if key in named}
+    keys = {at: key for key, at in sections.items()}
+    rest = tuple(
+        Piece(keys.get(at, files[at].name), at, pieces[at]) for at in sorted(pieces) if at not in known
+    )
+    table = _table(named[TABLE], name, board, again)
+    slot = next((p for p in table if p.type == partitions.APP and p.offset == named[APP].at), None)
+    if slot is None:
+        raise UserError(
+            f"the application of '{name}' is at 0x{named[APP].at:x}, where no app slot is: {again}"
+        )
+    size = len(named[APP].data)
+    if size > slot.size:
+        raise UserError(
+            f"the application of '{name}' has {size} bytes, its slot {slot.label} only {slot.size}: "
+            f"use a smaller model, or enlarge the slot in boards/{name}/partitions.csv"
+        )
+    image = _image(named[APP], chip, folder, again)
+    if BOOTLOADER in named:
+        _image(named[BOOTLOADER], chip, folder, again)
+    firmware = Firmware(
+        chip, folder, named.get(BOOTLOADER), named[TABLE], named[APP], rest, tuple(table), slot, image
+    )
+    _apart(firmware, name, again)
+    return firmware
+
+
+def _table(piece: Piece, name: str, board: ModuleType, again: str) -> list[Partition]:
+    try:
+        return partitions.parse(piece.data.ljust(partitions.TABLE_SIZE, b"\xff"), board.FLASH_SIZE)
+    except partitions.TableError as error:
+        raise UserError(f"the partition table of '{name}' would not boot ({error}): {again}") from error
+
+
+def _image(piece: Piece, chip: str, folder: Path, again: str) -> images.Image:
+    try:
+        return images.inspect(piece.data, chip)
+    except images.ImageError as error:
+        raise UserError(f"the {piece.name} in {folder} would not boot ({error}): {again}") from error
+
+
+def _apart(firmware: Firmware, name: str, again: str) -> None:
+    """Every piece has a place of its own: before the table, on the table, or in one partition of data."""
+    table, loader = firmware.table, firmware.loader
+    if loader and loader.end > table.at:
+        raise UserError(
+            f"the boot loader of '{name}' reaches into the partition table at 0x{table.at:x}: {again}"
+        )
+    for piece in firmware.rest:
+        data = [p for p in firmware.partitions if p.type != partitions.APP]
+        if not any(p.offset <= piece.at and piece.end <= p.offset + p.size for p in data):
+            raise UserError(
+                f"{piece.name} of '{name}' ({len(piece.data)} bytes at 0x{piece.at:x}) lies in no data "
+                f"partition that is large enough: {again}"
+            )
+    taken = sorted([p for p in (loader, table, firmware.app, *firmware.rest) if p], key=lambda p: p.at)
+    for one, other in zip(taken, taken[1:], strict=False):
+        if one.end > other.at:
+            raise UserError(f"{one.name} and {other.name} of '{name}' overlap at 0x{other.at:x}: {again}")
