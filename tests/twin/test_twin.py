@@ -240,7 +240,7 @@ def test_listening_allocates_nothing(tmp_path):
         "f = nn.AudioFrontEnd(20, 49)\ns = Smoother(4, 3, 0.8, 1500)\nm = Microphone(board.MICROPHONE)\n"
         "w = machine.WDT(timeout=8000)\n"
         "def hop():\n"
-        "    for i in range(6): m.read(); f.feed(m.buffer)\n"
+        "    for i in range(3): m.read(); f.feed(m.buffer)\n"
         "    now = time.ticks_ms(); w.feed()\n"
         "    s.update(model.invoke(f.window), now); s.quiet()\n"
         "for i in range(20): hop()\n"

@@ -89,8 +89,6 @@ class I2S(io.IOBase):
             n = min(n, _chip.call(_ops.I2S_READY, self._id, b"", b"") * self._frame)
             if n == 0:
                 return 0
-            if n < len(buf):
-                buf = memoryview(buf)[:n]
         for i in range(4):
             self._wanted[i] = n >> (8 * i) & 255
         _chip.call(_ops.I2S_READ, self._id, self._wanted, buf)

@@ -30,7 +30,7 @@ def call(op, argument=0, payload=b"", into=None, more=b""):
 
     Args:
         op, argument, payload: see ``_ops``; ``more`` is appended to ``payload``.
-        into: buffer for the answer's payload; without it the payload is returned.
+        into: buffer for the answer's payload, which may be shorter; without it the payload is returned.
 
     Returns:
         ``value`` when ``into`` is given, else ``(value, payload)``.
@@ -54,10 +54,10 @@ def call(op, argument=0, payload=b"", into=None, more=b""):
     answer = None
     if status or into is None:
         answer = _socket.read(length) if length else b""
-    elif length != len(into):
+    elif length > len(into):
         raise OSError(5)
     elif length:
-        _socket.readinto(into)
+        _socket.readinto(into, length)
     if flags & _ops.INTERRUPT and not (_handling or held):
         _handle()
     if flags & _ops.CTRL_C:

@@ -2,7 +2,7 @@
 
 from node.microphone import Microphone
 mic = Microphone(board.MICROPHONE)
-mic.read()              # waits until mic.buffer holds the next 16 ms of 16-bit mono PCM
+mic.read()              # waits until mic.buffer holds the next 32 ms of 16-bit mono PCM
 
 MEMS microphones send 24 bits, left-justified in one of a frame's two slots of 32. Which of them depends
 on a pin of the microphone, and which one a driver calls left on its version: a board whose ``slot`` is
@@ -22,9 +22,10 @@ from micropython import const
 
 RATE = const(16000)
 _FRAME = const(8)  # bytes of two slots
-# One DMA buffer of MicroPython's driver: taken whole, a read is never left half full.
-_FRAMES = const(256)
-_WAIT_MS = const(8)  # half of what a DMA buffer lasts
+# MicroPython's driver fills DMA buffers of 256 frames; taken whole, a read never ends within one.
+_DMA = const(2048)
+_DMA_MS = const(16)
+_BUFFERS = const(2)  # at a time
 _SILENT_MS = const(1000)  # without a single frame: the bus does not run
 
 
@@ -37,17 +38,20 @@ class Microphone:
             where a pin switches the microphone on.
 
     Attributes:
-        buffer: the newest 256 samples, 16 bits, little endian.
+        buffer: the newest 512 samples, 16 bits, little endian.
         slot: the slot that carries sound, None while both have been silent.
         span: distance from the lowest to the highest sample in ``buffer``; 0 when all are the same.
     """
 
     def __init__(self, description):
-        self.buffer = bytearray(_FRAMES * 2)
+        self.buffer = bytearray(_DMA // _FRAME * _BUFFERS * 2)
         self.slot = description["slot"]
         self.span = 0
         self._gain = description["gain_bits"]
-        self._frames = bytearray(_FRAMES * _FRAME)
+        self._frames = bytearray(_DMA * _BUFFERS)
+        # What is left to fill after so many buffers; made once, as slicing allocates.
+        whole = memoryview(self._frames)
+        self._rest = [whole[_DMA * n :] for n in range(_BUFFERS)]
         enable = description.get("enable")
         self._enable = None if enable is None else Pin(enable, Pin.OUT, value=1)
         self._i2s = I2S(
@@ -67,26 +71,23 @@ class Microphone:
         poll.poll(0)
 
     def read(self):
-        """Wait for the next 16 ms and put them into ``buffer``.
+        """Wait for the next 32 ms and put them into ``buffer``.
 
         Raises:
             OSError: ETIMEDOUT if not a frame came for a second.
         """
-        got = self._i2s.readinto(self._frames)
-        if got != _FRAMES * _FRAME:
-            self._wait(got or 0)
+        got = 0
+        since = time.ticks_ms()
+        while True:
+            got += (self._i2s.readinto(self._rest[got]) or 0) // _DMA
+            if got == _BUFFERS:
+                break
+            if time.ticks_diff(time.ticks_ms(), since) >= _SILENT_MS:
+                raise OSError(errno.ETIMEDOUT)
+            time.sleep_ms(_DMA_MS * (_BUFFERS - got))
         if self.slot is None:
             self._find()
         self.span = nn.mono16(self._frames, self.buffer, self.slot or 0, self._gain)
-
-    def _wait(self, got):
-        since = time.ticks_ms()
-        while got < _FRAMES * _FRAME:
-            if time.ticks_diff(time.ticks_ms(), since) >= _SILENT_MS:
-                raise OSError(errno.ETIMEDOUT)
-            time.sleep_ms(_WAIT_MS)
-            rest = memoryview(self._frames)[got:] if got else self._frames
-            got += self._i2s.readinto(rest) or 0
 
     def _find(self):
         """Take the slot in which more is going on, once anything is."""
