@@ -5,30 +5,39 @@ WORDS ?= yes,no
 SEED ?= 1
 BOARD ?= esp32
 
+, := ,
 VENV := .venv
 CICADA := $(VENV)/bin/cicada
 TRAINING := --words "$(WORDS)" --seed $(SEED) $(if $(DATA),--data "$(DATA)")
 
-.PHONY: help demo test train twin twin-stop monitor data engine bench lint format clean
+BOARDED := --board $(BOARD) $(if $(PORT),--port "$(PORT)")
+
+.PHONY: help demo test train firmware flash erase size monitor twin twin-stop data engine modules bench lint format clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
 	@echo 'variables: DATA=folder WORDS=yes,no SEED=1 BOARD=twin PORT=/dev/ttyUSB0'
 
 # pip shows its progress bars on a terminal, and only there.
-# The stamp carries the hash of pyproject.toml: changed pins mean a new installation, nothing else does.
-STAMP := $(VENV)/installed-$(shell cat pyproject.toml tests/drivers.txt | cksum | cut -d' ' -f1)
+# A stamp carries the hash of pyproject.toml (changed pins mean a new installation, nothing else does) and how much
+# is installed: `flash` for what talks to boards, `twin` for the twin too, `all` with TensorFlow and the tests.
+HASH := $(shell cat pyproject.toml tests/drivers.txt | cksum | cut -d' ' -f1)
+STAMP := $(VENV)/installed-$(HASH)-all
+SMALL := $(firstword $(wildcard $(STAMP)) $(VENV)/installed-$(HASH)-$(if $(filter twin,$(BOARD)),twin,flash))
+EXTRAS_flash := flash
+EXTRAS_twin := flash,twin
+EXTRAS_all := flash,twin,train,test
+PIP := $(VENV)/bin/python -m pip install --disable-pip-version-check $(if $(MAKE_TERMOUT),,--quiet)
 
-$(STAMP):
+$(VENV)/installed-$(HASH)-%:
 	@command -v $(PYTHON) >/dev/null || { echo 'cicada: there is no $(PYTHON): install Python 3.10 to 3.13, or set PYTHON=' >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit("cicada: Python %d.%d found, 3.10 to 3.13 needed: set PYTHON=python3.x" % sys.version_info[:2] if not (3, 10) <= sys.version_info[:2] <= (3, 13) else 0)'
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo 'cicada: Python has no venv module: install it (Debian: apt install python3-venv)' >&2; exit 1; }
-	@echo 'installing into $(VENV) (TensorFlow alone is 2 GB, once)'
+	@echo 'installing into $(VENV)$(if $(filter all,$*), (TensorFlow alone is 2 GB$(,) once))'
 	@$(PYTHON) -m venv $(VENV)
-	@$(VENV)/bin/python -m pip install --disable-pip-version-check $(if $(MAKE_TERMOUT),,--quiet) -e '.[twin,train,test]' \
-	  && $(VENV)/bin/python -m pip install --disable-pip-version-check $(if $(MAKE_TERMOUT),,--quiet) --no-deps -r tests/drivers.txt \
+	@$(PIP) -e '.[$(EXTRAS_$*)]' $(if $(filter all,$*),&& $(PIP) --no-deps -r tests/drivers.txt) \
 	  || { echo 'cicada: pip could not install the packages named above: check the network and free disk (4 GB), then run make again' >&2; exit 1; }
-	@rm -f $(VENV)/installed-*; touch $@
+	@touch $@; ls -d $(VENV)/installed-* | grep -v -e '-$(HASH)-' | xargs rm -f
 
 demo: $(STAMP)  ## train a tiny model and hear it work on the twin
 	@$(CICADA) demo $(TRAINING)
@@ -42,14 +51,29 @@ twin: $(STAMP)  ## leave a twin running in the background
 twin-stop: $(STAMP)  ## end it
 	@$(CICADA) twin stop
 
-monitor: $(STAMP)  ## serial console of BOARD=twin or PORT=...
-	@$(CICADA) monitor --board $(BOARD) $(if $(PORT),--port "$(PORT)")
+firmware: $(SMALL)  ## build the image of BOARD= with ESP-IDF (docs/building.md)
+	@$(CICADA) firmware --board $(BOARD)
+
+flash: $(SMALL)  ## put it on the board at PORT=, or on BOARD=twin
+	@$(CICADA) flash $(BOARDED)
+
+erase: $(SMALL)  ## erase the board's flash
+	@$(CICADA) erase $(BOARDED)
+
+size: $(SMALL)  ## what the image is made of, by component
+	@$(CICADA) size --board $(BOARD)
+
+monitor: $(SMALL)  ## serial console of PORT=, or of BOARD=twin
+	@$(CICADA) monitor $(BOARDED)
 
 data: $(STAMP)  ## download Google Speech Commands v0.02 (2.3 GB)
 	@$(CICADA) data fetch speech-commands
 
 engine: $(STAMP)  ## build the engine's shared library
 	@$(CICADA) engine
+
+modules: $(STAMP)  ## build MicroPython with the C modules for this machine and for RV32
+	@$(CICADA) modules
 
 bench: $(STAMP)  ## count the front end's instructions (RV32IMC under QEMU)
 	@$(CICADA) bench
