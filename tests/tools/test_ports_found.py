@@ -50,7 +50,7 @@ def test_several_boards_are_listed_by_name(plugged):
 
 
 def test_without_a_board_it_says_what_to_check(plugged):
-    with pytest.raises(UserError, match="no board is attached: check the cable .* 'dialout'"):
+    with pytest.raises(UserError, match="no board is attached: check the cable .*'dialout'"):
         find_port("esp32", None)
 
 

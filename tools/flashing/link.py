@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from cicada.tools.errors import UserError
+from cicada.tools.flashing.quiet import quiet
 from cicada.tools.ports import explained
 
 _ROM_BAUD = 115200  # at which every ROM listens
@@ -88,7 +89,7 @@ class Link:
         """
         from esptool import cmds
 
-        with self._told("writing"), _chatter(progress):
+        with self._told("writing"), quiet(progress):
             # "force" skips checks of images, which were done on the host, and of locks, done in prepare():
             # bytes from the middle of an image may look like the start of another.
             cmds.write_flash(self._esp, [(at, data)], force=True)
@@ -134,7 +135,7 @@ def connect(port: str, chip: str, board: str, line: Any = None) -> Iterator[Link
     from esptool import cmds
 
     line = line or _open(port)
-    with _chatter():
+    with quiet():
         try:
             with _faults(port, "connecting", "hold the board's BOOT button, press EN, let go, and try again"):
                 link = Link(port, cmds.detect_chip(line, _ROM_BAUD))
@@ -192,26 +193,3 @@ def _faults(port: str, doing: str, hint: str = "") -> Iterator[None]:
         raise LinkError(f"{doing} at {port}: {reason}" + (f": {hint}" if hint else "")) from error
     except (SerialException, OSError, termios.error) as error:
         raise LinkError(f"{port} went away while {doing}") from error
-
-
-@contextlib.contextmanager
-def _chatter(progress: Callable[[float], None] | None = None) -> Iterator[None]:
-    """Keep esptool from printing; its progress goes to ``progress``."""
-    from esp_pylib.logger import EspLog, EspLogBase
-
-    class Quiet(EspLogBase):
-        def _nothing(self, *_: object, **__: object) -> None:
-            pass
-
-        print = err = warn = warning = error = note = hint = debug = set_verbosity = _nothing
-
-        def progress_bar(self, cur_iter: int, total_iters: int, *_: object, **__: object) -> None:
-            if progress and total_iters:
-                progress(cur_iter / total_iters)
-
-    before = EspLog.instance
-    EspLog.instance = Quiet()
-    try:
-        yield
-    finally:
-        EspLog.instance = before
