@@ -15,6 +15,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 
 from elftools.common.exceptions import ELFError
+from elftools.dwarf.compileunit import CompileUnit
 from elftools.dwarf.die import DIE
 from elftools.elf.constants import SH_FLAGS
 from elftools.elf.elffile import ELFFile
@@ -110,11 +111,12 @@ class Elf:
         return (Place(name),) if name else ()
 
     def _by_dwarf(self, address: int) -> tuple[Place, ...]:
-        offset = self._aranges.cu_offset_at_addr(address) if self._aranges else None
-        if offset is None:
+        starts, units = self._units
+        at = bisect_right(starts, address) - 1
+        if at < 0 or address >= units[at][0]:
             return ()
-        unit = self.dwarf.get_CU_at(offset)
-        table = self._line_table(offset)
+        unit = units[at][1]
+        table = self._line_table(unit)
         file, line = table.at(address)
         chain = list(self._scopes(unit.get_top_DIE(), address))
         places = []
@@ -128,13 +130,22 @@ class Elf:
         return tuple(places)
 
     @cached_property
-    def _aranges(self):
-        ranges = self.dwarf.get_aranges() if self.dwarf else None
-        return ranges if ranges and ranges.entries else None
+    def _units(self) -> tuple[list[int], list[tuple[int, CompileUnit]]]:
+        """Where compilation units begin, sorted, and where they end.
+
+        Not from ``.debug_aranges``: there a function that the linker dropped looks like the end of the list.
+        """
+        found = []
+        for unit in self.dwarf.iter_CUs() if self.dwarf else ():
+            for start, end in self._ranges(unit.get_top_DIE()):
+                if self.is_code(start) and start < end:
+                    found.append((start, end, unit))
+        found.sort(key=lambda entry: entry[:2])
+        return [start for start, _, _ in found], [(end, unit) for _, end, unit in found]
 
     @lru_cache(maxsize=64)  # noqa: B019 - an Elf lives as long as the program, or until the next build
-    def _line_table(self, offset: int) -> LineTable:
-        return LineTable(self.dwarf, self.dwarf.get_CU_at(offset))
+    def _line_table(self, unit: CompileUnit) -> LineTable:
+        return LineTable(self.dwarf, unit)
 
     def _scopes(self, parent: DIE, address: int) -> Iterator[DIE]:
         """Functions around ``address`` below ``parent``, the outermost first."""

@@ -41,9 +41,9 @@ class Link:
 
     def __init__(self, port: str, baud: int) -> None:
         try:
-            self._line = serial.serial_for_url(
-                port, baud, timeout=_READ_S, write_timeout=_WRITE_S, exclusive=True, do_not_open=True
-            )
+            self._line = serial.serial_for_url(port, baud, timeout=_READ_S, exclusive=True, do_not_open=True)
+            if "://" not in port:  # pyserial has no such limit on the network
+                self._line.write_timeout = _WRITE_S
             self._line.dtr = self._line.rts = True
             self._line.open()
         except (serial.SerialException, OSError) as error:

@@ -124,8 +124,14 @@ class Screen:
             self._decide()
         self._out.flush()
 
-    def note(self, text: str) -> None:
-        """A line of the monitor itself."""
+    def cut(self) -> None:
+        """The board is gone, so the line that it began stays unfinished."""
+        self.idle()
+        if self._prefix is not None:
+            self._finish()
+
+    def note(self, text: str, log: bool = True) -> None:
+        """A line of the monitor itself, for the log file too unless it only concerns the keyboard."""
         self._break()
         self._out.flush()
         if self._coloured:
@@ -135,7 +141,8 @@ class Screen:
         line = f"--- {text}"
         self._err.write(f"{_NOTE}{line}{_PLAIN}\n" if self._colours and self._err.isatty() else f"{line}\n")
         self._err.flush()
-        self._record(("\n" if self._line else "") + f"{line}\n")
+        if log:
+            self._record(("\n" if self._line else "") + f"{line}\n")
 
     def close(self) -> None:
         """Leave the terminal in its plain colour, at the beginning of a line, and close the log."""
@@ -162,7 +169,7 @@ class Screen:
             self._record(piece.text)
         if self._shown is None:
             self._waiting.append(piece)
-            if not may_become_log_line(self._line):
+            if self._line and not may_become_log_line(self._line):
                 self._decide()
         elif self._shown:
             self._put(piece)

@@ -78,7 +78,10 @@ def monitor(
             screen.log = Log(log, port)
         if session.typing:
             stack.enter_context(keys.raw(sys.stdin.fileno()))
-            screen.note(f"{port} at {baud} baud, Ctrl-] quits, Ctrl-C goes to the board, Ctrl-T Ctrl-H helps")
+            screen.note(
+                f"{port} at {baud} baud, Ctrl-] quits, Ctrl-C goes to the board, Ctrl-T Ctrl-H helps",
+                log=False,
+            )
         if reset:
             session.reset()
         return session.run()
@@ -169,12 +172,13 @@ class _Session:
             self._toggle_log()
         elif action is Action.PAUSE:
             screen.paused = not screen.paused
-            screen.note("output hidden, Ctrl-T Ctrl-Y shows it again" if screen.paused else "output shown")
+            text = "output hidden, Ctrl-T Ctrl-Y shows it again" if screen.paused else "output shown"
+            screen.note(text, log=False)
         elif action is Action.HELP:
             for line in keys.HELP.splitlines():
-                screen.note(line)
+                screen.note(line, log=False)
         else:
-            screen.note("no such key, Ctrl-T Ctrl-H lists them")
+            screen.note("no such key, Ctrl-T Ctrl-H lists them", log=False)
         return True
 
     def _toggle_log(self) -> None:
@@ -182,12 +186,12 @@ class _Session:
         if screen.log:
             path, log, screen.log = screen.log.path, screen.log, None
             log.close()
-            screen.note(f"log {path} ended")
+            screen.note(f"log {_short(path)} ended")
             return
         try:
             path = BUILD / "monitor" / time.strftime("%Y-%m-%d-%H%M%S.log")
             screen.log = Log(path, self._port)
-            screen.note(f"logging to {path}")
+            screen.note(f"logging to {_short(path)}", log=False)
         except UserError as error:
             screen.note(str(error))
 
@@ -197,12 +201,10 @@ class _Session:
         self._selector.unregister(self._link)
         self._link.close()
         self._link = None
-        screen.idle()
-        if self.typing:
-            screen.note(f"{self._port} is gone, waiting for it to come back (Ctrl-] quits)")
-        else:
-            screen.note(f"{self._port} is gone, waiting for it to come back")
-            alone = time.monotonic() + ALONE_S if self._end is None else None
+        screen.cut()
+        screen.note(f"{self._port} is gone, waiting for it to come back" + " (Ctrl-] quits)" * self.typing)
+        if not self.typing and self._end is None:
+            alone = time.monotonic() + ALONE_S
         while not self._over() and (alone is None or time.monotonic() < alone):
             for _ in self._selector.select(_AGAIN_S):
                 typed = keys.read(sys.stdin.fileno())
@@ -216,3 +218,7 @@ class _Session:
             screen.note(f"{self._port} is back")
             return None
         return 1
+
+
+def _short(path: Path) -> str:
+    return os.path.relpath(path) if path.resolve().is_relative_to(Path.cwd()) else str(path)
