@@ -6,6 +6,7 @@ import os
 import struct
 import subprocess
 import tempfile
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -46,7 +47,7 @@ class Interpreter:
         """Run a script in a fresh interpreter; what it printed.
 
         Args:
-            source: the script.
+            source: the script; indentation that all its lines share is taken away.
             modules: further modules it may import, by name.
             partitions: what ``nn.map_partition`` finds, by label (at most 15 characters), memory-mapped. Also
                 the way in for data too large for the script.
@@ -56,7 +57,7 @@ class Interpreter:
             AssertionError: the script raised (the message is its traceback), died or took too long.
         """
         with tempfile.TemporaryDirectory(prefix="cicada-interpreter-") as folder:
-            return self._run(Path(folder), source, modules or {}, partitions or {}, timeout)
+            return self._run(Path(folder), textwrap.dedent(source), modules or {}, partitions or {}, timeout)
 
     def _run(
         self,

@@ -158,7 +158,8 @@ def _run_make(name: str, port: Port, source: Source, mbedtls: Path, folder: Path
     command = ["make", "-C", source.path / port.folder, f"-j{os.cpu_count() or 1}"]
     result = subprocess.run(
         [str(part) for part in command] + [f"{variable}={value}" for variable, value in settings.items()],
-        env={**os.environ, **port.environment},
+        # Its version header would otherwise take the tag of the repository this folder happens to lie in.
+        env={**os.environ, **port.environment, "GIT_CEILING_DIRECTORIES": str(source.path.parent)},
         capture_output=True,
         text=True,
         errors="replace",

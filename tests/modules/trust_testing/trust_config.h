@@ -15,3 +15,11 @@
 #include <stddef.h>
 void *testing_calloc(size_t count, size_t size);
 void testing_free(void *block);
+
+/* Beside it, for the tests of the other way to ask. */
+#if TRUST_PSA
+#define MBEDTLS_PSA_CRYPTO_C
+#define MBEDTLS_PSA_CRYPTO_EXTERNAL_RNG
+#define MBEDTLS_PSA_CRYPTO_CONFIG
+#define MBEDTLS_PSA_CRYPTO_CONFIG_FILE "trust_psa_config.h"
+#endif
