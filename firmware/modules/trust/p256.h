@@ -1,6 +1,7 @@
 /* Checks ECDSA signatures over NIST's curve P-256 (FIPS 186-5, SEC 1) with the chip's own mbedTLS.
  *
- * Nothing secret is handled here, nothing stays allocated between calls. */
+ * Nothing secret is handled here, and nothing of ours stays allocated between calls (the PSA API keeps its
+ * table of keys). */
 #ifndef CICADA_P256_H
 #define CICADA_P256_H
 

@@ -1,0 +1,5 @@
+/* For mbedTLS 3 with MBEDTLS_PSA_CRYPTO_CONFIG_FILE: what p256.c asks of the PSA API. */
+#define PSA_WANT_ALG_ECDSA 1
+#define PSA_WANT_ALG_SHA_256 1
+#define PSA_WANT_ECC_SECP_R1_256 1
+#define PSA_WANT_KEY_TYPE_ECC_PUBLIC_KEY 1
