@@ -13,6 +13,8 @@ _KEYS = (
     "NAME TITLE CHIP UNIQUE_ID FLASH_SIZE CPU_HZ HEAP ARENA MICROPHONE LED I2C I2C_DEVICES BATTERY_ADC "
     "FRAME_US POWER POWER_AT_MHZ FLASH_US CYCLES BOOT_MS BATTERY"
 ).split()
+#: What a board may have; these stand where it says nothing.
+_OPTIONAL = {"PSRAM_SIZE": 0, "CAMERA": None, "BUTTON": None}
 
 
 def load_module(path: Path, name: str) -> ModuleType:
@@ -24,7 +26,7 @@ def load_module(path: Path, name: str) -> ModuleType:
 
 
 def load_board(name: str) -> ModuleType:
-    """The ``board.py`` of board ``name``; missing keys are named in the error."""
+    """The ``board.py`` of board ``name``; missing keys are named in the error, optional ones filled in."""
     path = board_dir(name) / "board.py"
     try:
         board = load_module(path, f"cicada_board_{name}")
@@ -33,4 +35,7 @@ def load_board(name: str) -> ModuleType:
     missing = [key for key in _KEYS if not hasattr(board, key)]
     if missing:
         raise UserError(f"{path} lacks {', '.join(missing)}: add them as in boards/twin/board.py")
+    for key, value in _OPTIONAL.items():
+        if not hasattr(board, key):
+            setattr(board, key, value)
     return board
