@@ -17,7 +17,7 @@ macro(cicada_check_board)
     endif()
     foreach(cicada_file board.py partitions.csv sdkconfig.board mpconfigboard.cmake mpconfigboard.h manifest.py)
         if(NOT EXISTS ${MICROPY_BOARD_DIR}/${cicada_file})
-            message(FATAL_ERROR "cicada: board '${MICROPY_BOARD}' has no ${MICROPY_BOARD_DIR}/${cicada_file}: "
+            message(FATAL_ERROR " cicada: board '${MICROPY_BOARD}' has no ${MICROPY_BOARD_DIR}/${cicada_file}: "
                 "choose another with -DMICROPY_BOARD=..., or see docs/boards.md")
         endif()
     endforeach()
@@ -25,13 +25,13 @@ endmacro()
 
 macro(cicada_check_idf)
     if(NOT DEFINED ENV{IDF_PATH} OR NOT EXISTS "$ENV{IDF_PATH}/tools/cmake/project.cmake")
-        message(FATAL_ERROR "cicada: IDF_PATH ('$ENV{IDF_PATH}') is no ESP-IDF: install v${CICADA_PIN_ESP_IDF} and "
+        message(FATAL_ERROR " cicada: IDF_PATH ('$ENV{IDF_PATH}') is no ESP-IDF: install v${CICADA_PIN_ESP_IDF} and "
             "source its export.sh, or build in the container espressif/idf:v${CICADA_PIN_ESP_IDF}")
     endif()
     include($ENV{IDF_PATH}/tools/cmake/version.cmake)
     set(cicada_idf ${IDF_VERSION_MAJOR}.${IDF_VERSION_MINOR}.${IDF_VERSION_PATCH})
     if(cicada_idf VERSION_LESS CICADA_PIN_ESP_IDF_FROM OR NOT cicada_idf VERSION_LESS CICADA_PIN_ESP_IDF_BELOW)
-        message(FATAL_ERROR "cicada: ESP-IDF ${cicada_idf} at $ENV{IDF_PATH} is not from ${CICADA_PIN_ESP_IDF_FROM} to "
+        message(FATAL_ERROR " cicada: ESP-IDF ${cicada_idf} at $ENV{IDF_PATH} is not from ${CICADA_PIN_ESP_IDF_FROM} to "
             "below ${CICADA_PIN_ESP_IDF_BELOW}, which MicroPython ${CICADA_PIN_MICROPYTHON} supports: use v${CICADA_PIN_ESP_IDF}")
     endif()
 endmacro()
@@ -41,17 +41,17 @@ macro(cicada_check_micropython)
     if(NOT MICROPYTHON_DIR)
         set(MICROPYTHON_DIR "$ENV{MICROPYTHON_DIR}")
     elseif(DEFINED ENV{MICROPYTHON_DIR} AND NOT MICROPYTHON_DIR STREQUAL "$ENV{MICROPYTHON_DIR}")
-        message(FATAL_ERROR "cicada: this build folder was made with MICROPYTHON_DIR=${MICROPYTHON_DIR}, now it is "
+        message(FATAL_ERROR " cicada: this build folder was made with MICROPYTHON_DIR=${MICROPYTHON_DIR}, now it is "
             "$ENV{MICROPYTHON_DIR}: remove ${CMAKE_BINARY_DIR} or give the same again")
     endif()
     if(NOT MICROPYTHON_DIR)
-        message(FATAL_ERROR "cicada: MICROPYTHON_DIR is not set: git clone --depth 1 -b v${CICADA_PIN_MICROPYTHON} "
+        message(FATAL_ERROR " cicada: MICROPYTHON_DIR is not set: git clone --depth 1 -b v${CICADA_PIN_MICROPYTHON} "
             "https://github.com/micropython/micropython, then set MICROPYTHON_DIR to that folder")
     endif()
     get_filename_component(MICROPYTHON_DIR "${MICROPYTHON_DIR}" ABSOLUTE BASE_DIR "$ENV{PWD}")
     set(MICROPYTHON_DIR "${MICROPYTHON_DIR}" CACHE PATH "MicroPython checkout" FORCE)
     if(NOT EXISTS ${MICROPYTHON_DIR}/ports/esp32/esp32_common.cmake)
-        message(FATAL_ERROR "cicada: MICROPYTHON_DIR=${MICROPYTHON_DIR} is no MicroPython checkout (it has no "
+        message(FATAL_ERROR " cicada: MICROPYTHON_DIR=${MICROPYTHON_DIR} is no MicroPython checkout (it has no "
             "ports/esp32/esp32_common.cmake): git clone --depth 1 -b v${CICADA_PIN_MICROPYTHON} "
             "https://github.com/micropython/micropython")
     endif()
@@ -63,7 +63,7 @@ macro(cicada_check_micropython)
     endforeach()
     list(JOIN cicada_mp "." cicada_mp)
     if(NOT cicada_mp STREQUAL CICADA_PIN_MICROPYTHON)
-        message(FATAL_ERROR "cicada: MicroPython in ${MICROPYTHON_DIR} is ${cicada_mp}, not ${CICADA_PIN_MICROPYTHON}: "
+        message(FATAL_ERROR " cicada: MicroPython in ${MICROPYTHON_DIR} is ${cicada_mp}, not ${CICADA_PIN_MICROPYTHON}: "
             "git -C ${MICROPYTHON_DIR} checkout v${CICADA_PIN_MICROPYTHON}")
     endif()
 endmacro()
@@ -76,7 +76,7 @@ macro(cicada_check_models)
     foreach(cicada_model ${CICADA_MODELS})
         string(REGEX REPLACE "^[^=]*=" "" cicada_file "${cicada_model}")
         if(NOT EXISTS "${cicada_file}")
-            message(FATAL_ERROR "cicada: there is no model container ${cicada_file}: train one with 'make train' and "
+            message(FATAL_ERROR " cicada: there is no model container ${cicada_file}: train one with 'make train' and "
                 "give it as -DCICADA_MODELS=kws=/path/to/build/kws/kws.cmod")
         endif()
     endforeach()

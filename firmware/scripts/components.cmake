@@ -6,7 +6,7 @@ foreach(cicada_pair "CICADA_TFLM:esp-tflite-micro" "CICADA_ESP_NN:esp-nn")
     list(GET cicada_pair 0 cicada_var)
     list(GET cicada_pair 1 cicada_name)
     if(NOT ${cicada_var})
-        message(FATAL_ERROR "cicada: the component espressif/${cicada_name} is missing: let the component manager "
+        message(FATAL_ERROR " cicada: the component espressif/${cicada_name} is missing: let the component manager "
             "fetch it (unset IDF_COMPONENT_MANAGER), or give its folder in EXTRA_COMPONENT_DIRS")
     endif()
 endforeach()

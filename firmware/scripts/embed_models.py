@@ -25,7 +25,9 @@ import re
 import struct
 import sys
 
-sys.dont_write_bytecode = True  # nothing of a build goes into the source folders
+# Nothing of a build goes into the source folders; and the neighbour is found however Python was started.
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from tflm_operators import NAMES, method  # noqa: E402
 
@@ -57,7 +59,7 @@ def model_of(blob):
 
 
 def operators(model):
-    """Names of the operators a TFLite flatbuffer lists, sorted; none for a model of another format.
+    """Names of the operators a TFLite flatbuffer uses, sorted; none for a model of another format.
 
     Raises:
         Refused: for a custom operator, one that TFLM has not, or a damaged file.
@@ -65,8 +67,8 @@ def operators(model):
     if model[4:8] != b"TFL3":
         return []
     try:
-        codes = list(_operator_codes(model))
-    except struct.error:
+        codes = set(_used_codes(model))
+    except (struct.error, IndexError):
         raise Refused("its flatbuffer is damaged") from None
     for code, custom in codes:
         if code == _CUSTOM:
@@ -76,22 +78,42 @@ def operators(model):
     return sorted({NAMES[code] for code, _ in codes})
 
 
-def _operator_codes(model):
-    """``(builtin code, name of a custom operator)`` of each entry of ``Model.operator_codes`` (field 1).
+def _used_codes(model):
+    """``(builtin code, name of a custom operator)`` of each operator in each subgraph.
 
-    ``OperatorCode``: 0 deprecated_builtin_code int8, 1 custom_code string, 3 builtin_code int32. Old
-    converters fill only field 0, new ones field 3; the larger one holds.
+    Converters may list codes that no operator uses. Fields: ``Model`` 1 operator_codes, 2 subgraphs;
+    ``SubGraph`` 3 operators; ``Operator`` 0 opcode_index uint32.
     """
-    vector = _follow(model, _field(model, _follow(model, 0), 1))
+    root = _follow(model, 0)
+    codes = [_code(model, table) for table in _vector(model, root, 1)]
+    for graph in _vector(model, root, 2):
+        for operator in _vector(model, graph, 3):
+            index = _field(model, operator, 0)
+            yield codes[_read("<I", model, index) if index else 0]
+
+
+def _code(model, table):
+    """An ``OperatorCode``: 0 deprecated_builtin_code int8, 1 custom_code string, 3 builtin_code int32.
+
+    Old converters fill only field 0, new ones field 3; the larger one holds.
+    """
+    old, name, new = (_field(model, table, n) for n in (0, 1, 3))
+    code = max(_read("<b", model, old) if old else 0, _read("<i", model, new) if new else 0)
+    custom = ""
+    if name:
+        text = _follow(model, name)
+        custom = model[text + 4 : text + 4 + _read("<I", model, text)].decode("ascii", "replace")
+    return code, custom
+
+
+def _vector(model, table, number):
+    """Positions of the tables in a field that is a vector of them."""
+    field = _field(model, table, number)
+    if not field:
+        return
+    vector = _follow(model, field)
     for index in range(_read("<I", model, vector)):
-        table = _follow(model, vector + 4 + 4 * index)
-        old, name, new = (_field(model, table, n) for n in (0, 1, 3))
-        code = max(_read("<b", model, old) if old else 0, _read("<i", model, new) if new else 0)
-        custom = ""
-        if name:
-            text = _follow(model, name)
-            custom = model[text + 4 : text + 4 + _read("<I", model, text)].decode("ascii", "replace")
-        yield code, custom
+        yield _follow(model, vector + 4 + 4 * index)
 
 
 def _read(form, model, at):

@@ -10,7 +10,7 @@ execute_process(
     ERROR_VARIABLE cicada_error)
 if(NOT cicada_result EQUAL 0)
     string(STRIP "${cicada_error}" cicada_error)
-    message(FATAL_ERROR "cicada: ${cicada_error}")
+    message(FATAL_ERROR " cicada: ${cicada_error}")
 endif()
 foreach(cicada_model ${CICADA_MODELS})
     string(REGEX REPLACE "^[^=]*=" "" cicada_file "${cicada_model}")

@@ -7,7 +7,7 @@
 set(cicada_combined "# From: ${SDKCONFIG_DEFAULTS}\n")
 foreach(cicada_fragment ${SDKCONFIG_DEFAULTS})
     if(NOT EXISTS ${cicada_fragment})
-        message(FATAL_ERROR "cicada: ${cicada_fragment} is missing: ${MICROPY_BOARD_DIR}/mpconfigboard.cmake names it")
+        message(FATAL_ERROR " cicada: ${cicada_fragment} is missing: ${MICROPY_BOARD_DIR}/mpconfigboard.cmake names it")
     endif()
     file(READ ${cicada_fragment} cicada_text)
     string(APPEND cicada_combined "${cicada_text}\n")
