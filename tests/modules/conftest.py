@@ -7,7 +7,7 @@ import pytest
 from support.interpreters import Interpreter, get
 
 
-@pytest.fixture(scope="session", params=["unix", "rv32"])
+@pytest.fixture(scope="session", params=["unix-sanitized", "rv32"])
 def interpreter(request: pytest.FixtureRequest) -> Interpreter:
-    """MicroPython on this machine, then on a bare RV32 machine with a small heap."""
+    """MicroPython on this machine, watched by sanitizers; then on a bare RV32 machine with a small heap."""
     return get(request.param)

@@ -147,7 +147,7 @@ blob = {aligned(model(flags=flags, scratch=scratch))}
 m = nn.Model(blob)
 x = bytes(6)
 """
-    return get("unix").run(setup + script)
+    return get("unix-sanitized").run(setup + script)
 
 
 def test_other_threads_run_while_a_model_does():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import struct
 import subprocess
@@ -149,6 +150,7 @@ def _process(command, typed: bytes, timeout: float, environment: dict[str, str])
     return done.returncode, out, err
 
 
+@functools.cache
 def get(name: str) -> Interpreter:
     """The interpreter ``name``, built first if need be.
 
