@@ -54,9 +54,11 @@ def size(board: str, everything: bool = False, folder: Path | None = None) -> in
 
 
 def _components(board: str, now: Sizes, before: Sizes | None, everything: bool) -> Table:
+    used = [column for column in range(len(COLUMNS)) if now.total[column]]
     table = Table(title=f"{board}: bytes by component")
-    for heading in ("component", *COLUMNS, "in all", *(["change"] if before else [])):
-        table.add_column(heading, justify="left" if heading == "component" else "right")
+    table.add_column("component")
+    for heading in (*(COLUMNS[column] for column in used), "in all", *(["change"] if before else [])):
+        table.add_column(heading, justify="right")
     names = sorted(now.components, key=lambda name: -sum(now.components[name]))
     shown = names if everything else names[:_SHOWN]
     rows = [(name, now.components[name]) for name in shown]
@@ -66,7 +68,7 @@ def _components(board: str, now: Sizes, before: Sizes | None, everything: bool) 
     rows.append(("total", now.total))
     old = {**before.components, "total": before.total} if before else {}
     for name, row in rows:
-        cells = [f"{value:,}" if value else "" for value in (*row, sum(row))]
+        cells = [f"{value:,}" if value else "" for value in (*(row[column] for column in used), sum(row))]
         if before:
             change = sum(row) - sum(old.get(name, ()))
             cells.append(f"{change:+,}" if change and not name.endswith(" others") else "")
@@ -82,6 +84,8 @@ def _memories(now: Sizes) -> Table:
     for heading in ("memory", "used", "of", ""):
         table.add_column(heading, justify="left" if heading == "memory" else "right")
     for name, (used, size) in now.memories.items():
+        if name.startswith("Flash"):  # an address window, far larger than the slot
+            continue
         table.add_row(name, f"{used:,}", f"{size:,}" if size else "", f"{used / size:.0%}" if size else "")
     return table
 
