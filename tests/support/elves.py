@@ -11,7 +11,7 @@ import pytest
 
 RISCV = "riscv64-unknown-elf-"
 COMPILERS = {
-    RISCV: ["-march=rv32imc_zicsr", "-mabi=ilp32", "-Wl,--no-relax"],
+    RISCV: ["-march=rv32imc", "-mabi=ilp32", "-Wl,--no-relax"],
     "xtensa-lx106-elf-": ["-mlongcalls"],
 }
 HEADER = """
@@ -57,7 +57,7 @@ def link(folder, sources, prefix=RISCV, *options):
     base = ["-ffreestanding", "-nostdlib", "-nostartfiles", "-ffunction-sections", "-fno-exceptions"]
     layout = ["-Wl,-Ttext=0x42001000", "-Wl,--gc-sections", "-Wl,--build-id=none"]
     options = options or ("-Os", "-g")
-    command = [compiler, *base, *COMPILERS[prefix], *layout, *options, "-o", "firmware.elf", *files]
+    command = [compiler, *base, *COMPILERS[prefix], *layout, *options, "-o", "firmware.elf", *files, "-lgcc"]
     subprocess.run(command, cwd=folder, check=True, capture_output=True)
     return folder / "firmware.elf"
 
