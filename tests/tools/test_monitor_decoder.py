@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 
 import pytest
 
@@ -293,6 +294,27 @@ def test_a_real_crash_is_followed_to_the_first_function(crashed, options):
         f"wrapped at crash.c:{at['wrapped']}",
         f"app_main at crash.c:{at['app_main']}",
         "_start at start.S:12",
+    ]
+
+
+@pytest.mark.parametrize("crash", ['__asm__ volatile("unimp")', "((callee)a)(a)"])
+def test_a_crash_is_followed_as_espressifs_decoder_and_gdb_do(crashed, crash):
+    pytest.importorskip("esp_idf_panic_decoder")
+    needs("gdb-multiarch")
+    elf, lines = crashed(crash)
+    panic = elf.with_name("panic.txt")
+    start = lines.index("Core  0 register dump:")
+    panic.write_text("\n".join(lines[start : next(n for n, line in enumerate(lines) if "SHA256" in line)]))
+    target = f'target remote | "{sys.executable}" -m esp_idf_panic_decoder "{panic}"'
+    gdb = subprocess.run(
+        ["gdb-multiarch", "--batch", "-n", elf, "-ex", target, "-ex", "bt"], capture_output=True, text=True
+    )
+    frames = re.findall(r"(?m)^#\d+ +(?:0x\w+ in )?(\S+) .*?(?:at (\S+))?$", gdb.stdout)
+    assert len(frames) >= 7, gdb.stdout + gdb.stderr
+    below = next(said for said in map(Decoder(elf).feed, lines) if said and "Backtrace" in said[0])
+    ours = [re.fullmatch(r"(?:0x\w+: |  .inlined by. )(\S+)(?: at (\S+))?", text) for text in below[1:]]
+    assert [(found[1], os.path.basename(found[2] or "")) for found in ours] == [
+        (name, os.path.basename(place)) for name, place in frames
     ]
 
 
