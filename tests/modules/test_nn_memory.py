@@ -196,6 +196,29 @@ print(m.invoke(x)[0])
     assert in_threads(script) == "model: it is running in another thread\n1\n"
 
 
+def test_models_run_one_at_a_time():
+    script = f"""
+order = []
+quick = nn.Model({aligned(model())})
+def other():
+    time.sleep_ms(20)
+    order.append('asks')
+    quick.invoke(x)
+    order.append('done')
+def third():
+    time.sleep_ms(60)
+    order.append('lets go')
+    nn_testing.let_go()
+_thread.start_new_thread(other, ())
+_thread.start_new_thread(third, ())
+m.invoke(x)
+while len(order) < 3:
+    time.sleep_ms(5)
+print(order)
+"""
+    assert in_threads(script) == "['asks', 'lets go', 'done']\n"
+
+
 def test_running_model_survives_a_collection_in_another_thread():
     script = """
 m = None

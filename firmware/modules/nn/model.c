@@ -24,6 +24,10 @@ NN_ENGINES
 static const nn_engine *const engines[] = {NN_ENGINES NULL};
 #undef X
 
+/* True while any model runs without the lock: kernels of one engine share memory between models (ESP-NN's
+ * scratch buffers are static). Only changed with the lock held. */
+static bool engine_busy;
+
 /* A heap block; data is where it is aligned. */
 typedef struct {
     uint8_t *start;
@@ -218,12 +222,16 @@ static mp_obj_t model_invoke(mp_obj_t self_in, mp_obj_t features_in) {
         mp_raise_msg_varg(&mp_type_ValueError, MP_ERROR_TEXT("model: it takes %u features, not %u"),
                           (unsigned)self->info.input.size, (unsigned)features.len);
     }
+    while (engine_busy) {
+        mp_event_wait_ms(1);
+    }
+    self = ready(self_in);
     memcpy(self->info.input.data, features.buf, features.len);
-    self->running = true;
+    self->running = engine_busy = true;
     MP_THREAD_GIL_EXIT();
     bool done = self->engine->invoke(self->instance.data);
     MP_THREAD_GIL_ENTER();
-    self->running = false;
+    self->running = engine_busy = false;
     if (!done) {
         mp_raise_msg(&mp_type_RuntimeError, MP_ERROR_TEXT("model: its engine failed to run it"));
     }
@@ -253,9 +261,14 @@ static mp_obj_t model_deinit(mp_obj_t self_in) {
 }
 static MP_DEFINE_CONST_FUN_OBJ_1(model_deinit_obj, model_deinit);
 
-/* Within a collection: no memory may be allocated, and freeing is the collector's. */
+/* Within a collection: no memory may be allocated, and freeing is the collector's. Only a soft reset collects
+ * a running model: it has ended the thread. */
 static mp_obj_t model_del(mp_obj_t self_in) {
-    unload(MP_OBJ_TO_PTR(self_in));
+    nn_model *self = MP_OBJ_TO_PTR(self_in);
+    if (self->running) {
+        self->running = engine_busy = false;
+    }
+    unload(self);
     return mp_const_none;
 }
 static MP_DEFINE_CONST_FUN_OBJ_1(model_del_obj, model_del);

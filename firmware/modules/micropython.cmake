@@ -1,0 +1,7 @@
+# Our C modules for ESP-IDF: what MicroPython's USER_C_MODULES names. Each module has its own folder.
+include(${CMAKE_CURRENT_LIST_DIR}/nn/micropython.cmake)
+foreach(module trust cam)
+    if(EXISTS ${CMAKE_CURRENT_LIST_DIR}/${module}/micropython.cmake)
+        include(${CMAKE_CURRENT_LIST_DIR}/${module}/micropython.cmake)
+    endif()
+endforeach()
