@@ -125,16 +125,19 @@ def parts(name: str, folder: Path) -> Parts:
 
 
 def slot_of(found: Parts, name: str, board: ModuleType) -> tuple[list[Partition], Partition]:
-    """The partitions of a build, and the one its application goes to.
+    """The partitions of a build, and the one its application goes to: what boots while otadata is blank.
 
     Raises:
-        UserError: if the table would not boot, or has no such slot.
+        UserError: if the table would not boot, or the application is elsewhere.
     """
     table = _table(found.named[TABLE], name, board)
     at = found.named[APP].at
-    slot = next((p for p in table if p.type == partitions.APP and p.offset == at), None)
-    if slot is None:
-        raise UserError(f"the application of '{name}' is at 0x{at:x}, where no app slot is: {_again(name)}")
+    factory = partitions.find(table, partitions.APP, partitions.FACTORY)
+    slot = factory or partitions.ota_slots(table).get(0)
+    if slot is None or slot.offset != at:
+        raise UserError(
+            f"the application of '{name}' is at 0x{at:x}, where no board would start it: {_again(name)}"
+        )
     return table, slot
 
 
@@ -191,7 +194,15 @@ def _image(piece: Piece, name: str, chip: str, folder: Path) -> images.Image:
 
 def _apart(firmware: Firmware, name: str) -> None:
     """Every piece has a place of its own: before the table, on the table, or in one partition of data."""
+    from esptool.targets import CHIP_DEFS
+
     table, loader = firmware.table, firmware.loader
+    start = CHIP_DEFS[firmware.chip].BOOTLOADER_FLASH_OFFSET
+    if loader and loader.at != start:
+        raise UserError(
+            f"the boot loader of '{name}' is at 0x{loader.at:x}, where {firmware.chip} does not look "
+            f"(0x{start:x}): {_again(name)}"
+        )
     if loader and loader.end > table.at:
         raise UserError(
             f"the boot loader of '{name}' reaches into the partition table at 0x{table.at:x}: {_again(name)}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import time
 from collections.abc import Iterator
@@ -130,7 +131,8 @@ def _write(firmware: Firmware, link: Link, known: Known, repartition: bool, cons
                 "the flash is worn out or its supply is poor; run the same command again"
             )
         if step.name == firmware.slot.label:
-            known.add(step.size, step.digest)
+            length = firmware.image.length
+            known.add(length, hashlib.md5(step.data[:length], usedforsecurity=False).hexdigest())
     return outcome
 
 

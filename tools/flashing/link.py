@@ -137,8 +137,14 @@ def connect(port: str, chip: str, board: str, line: Any = None) -> Iterator[Link
     line = line or _open(port)
     with quiet():
         try:
-            with _faults(port, "connecting", "hold the board's BOOT button, press EN, let go, and try again"):
-                link = Link(port, cmds.detect_chip(line, _ROM_BAUD))
+            try:
+                with _faults(port, "connecting"):
+                    link = Link(port, cmds.detect_chip(line, _ROM_BAUD))
+            except LinkError as error:
+                raise UserError(
+                    f"{error}: check the cable, or hold the board's BOOT button, press EN, let go, "
+                    "and try again"
+                ) from error
             try:
                 if link.chip != chip:
                     raise UserError(
@@ -179,7 +185,7 @@ def _open(port: str) -> Any:
 
 
 @contextlib.contextmanager
-def _faults(port: str, doing: str, hint: str = "") -> Iterator[None]:
+def _faults(port: str, doing: str) -> Iterator[None]:
     """Turn what esptool and pyserial raise into :class:`LinkError`."""
     import termios
 
@@ -189,7 +195,7 @@ def _faults(port: str, doing: str, hint: str = "") -> Iterator[None]:
     try:
         yield
     except FatalError as error:
-        reason = " ".join(str(error).split("\n")[0].split())
-        raise LinkError(f"{doing} at {port}: {reason}" + (f": {hint}" if hint else "")) from error
+        reason = str(error).split("\n")[0].strip(" .!")
+        raise LinkError(f"{doing} at {port}: {reason}") from error
     except (SerialException, OSError, termios.error) as error:
         raise LinkError(f"{port} went away while {doing}") from error
