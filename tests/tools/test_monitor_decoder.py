@@ -7,6 +7,8 @@ import subprocess
 import sys
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from cicada.tools.errors import UserError
 from cicada.tools.monitor.decoder import Decoder
@@ -175,6 +177,13 @@ def crashed(tmp_path_factory):
     return run
 
 
+@pytest.fixture(scope="module")
+def damaged(crashed):
+    """ELF file to be damaged, a crash of it, and its bytes."""
+    elf, lines = crashed('__asm__ volatile("unimp")')
+    return elf, lines, elf.read_bytes()
+
+
 @pytest.mark.parametrize("prefix", list(COMPILERS))
 @pytest.mark.parametrize("dwarf", ["-gdwarf-4", "-gdwarf-5"])
 def test_lines_are_those_of_addr2line(tmp_path, prefix, dwarf):
@@ -339,6 +348,22 @@ def test_a_stack_that_ends_too_soon_lists_what_else_is_there(crashed):
     assert any("deep at" in said for said in below[at:])
 
 
+@settings(max_examples=60)
+@given(st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=30))
+def test_a_damaged_elf_file_is_refused_or_endured(damaged, changes):
+    elf, lines, whole = damaged
+    data = bytearray(whole)
+    for place, value in changes:
+        data[int(place * len(data))] = value
+    elf.write_bytes(data)
+    try:
+        decoder = Decoder(elf)
+    except UserError:
+        return
+    for line in lines:
+        decoder.feed(line)
+
+
 def test_another_build_is_warned_of_once(tmp_path):
     path = link(tmp_path, {"a.c": SOURCE, "part/inline.h": HEADER})
     decoder, digits = Decoder(path), Elf(path).sha256
@@ -372,5 +397,5 @@ def test_what_is_no_elf_file_is_refused(tmp_path):
         Decoder(tmp_path / "missing.elf")
     for n, data in enumerate((b"", b"text", b"\x7fELF", b"\x7fELF\x01\x01\x01" + b"\xff" * 100)):
         (tmp_path / f"{n}.elf").write_bytes(data)
-        with pytest.raises(UserError, match="no ELF file"):
+        with pytest.raises(UserError, match="is no ELF file"):
             Decoder(tmp_path / f"{n}.elf")

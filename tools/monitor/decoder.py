@@ -6,6 +6,7 @@ Formats: ESP-IDF v5.5, ``components/esp_system/panic.c``, ``port/arch/{riscv,xte
 
 from __future__ import annotations
 
+import contextlib
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -85,10 +86,12 @@ class Decoder:
         from cicada.tools.monitor.unwind import REGISTERS, Unwinder
 
         self._renew()
-        if self._unwinder is None:
-            self._unwinder = Unwinder(self._elf)
         numbered = {REGISTERS[name]: value for name, value in registers.items() if name in REGISTERS}
-        calls, whole = self._unwinder.calls(registers.get("MEPC", 0), numbered, stack)
+        calls, whole = [registers.get("MEPC", 0)], False
+        with contextlib.suppress(Exception):  # pyelftools raises many kinds over damaged debug information
+            if self._unwinder is None:
+                self._unwinder = Unwinder(self._elf)
+            calls, whole = self._unwinder.calls(calls[0], numbered, stack)
         lines = []
         for n, address in enumerate(calls):
             lines += self._says(address, address - 1 if n else address) or [f"0x{address:08x}: ??"]

@@ -5,6 +5,7 @@ Formats: DWARF 4 and 5 (dwarfstd.org), read by pyelftools. No toolchain is neede
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import os
@@ -14,7 +15,6 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 
-from elftools.common.exceptions import ELFError
 from elftools.dwarf.compileunit import CompileUnit
 from elftools.dwarf.die import DIE
 from elftools.elf.constants import SH_FLAGS
@@ -67,7 +67,6 @@ class Elf:
     Attributes:
         sha256: of the file, 64 hexadecimal digits; ESP-IDF prints its first ones as ``ELF file SHA256``.
         dwarf: pyelftools' view of the debug information; None if there is none.
-        riscv: whether it is made for RISC-V.
     """
 
     def __init__(self, path: Path) -> None:
@@ -78,18 +77,18 @@ class Elf:
         self.sha256 = hashlib.sha256(data).hexdigest()
         try:
             self._elf = ELFFile(io.BytesIO(data))
-            self.riscv = self._elf["e_machine"] == "EM_RISCV"
             self._code = sorted(
                 (section["sh_addr"], section["sh_addr"] + section["sh_size"])
                 for section in self._elf.iter_sections()
                 if section["sh_flags"] & SH_FLAGS.SHF_EXECINSTR and section["sh_size"]
             )
             self.dwarf = self._elf.get_dwarf_info() if self._elf.has_dwarf_info() else None
-        except (ELFError, KeyError, UnicodeDecodeError) as error:
+        except Exception as error:  # pyelftools raises many kinds over a damaged file
             raise UserError(
-                f"{path} is no ELF file of a firmware: name another with --elf ({error})"
+                f"{path} is no ELF file, or is damaged: build the firmware again, or name another with --elf"
             ) from error
         self.places = lru_cache(maxsize=4096)(self._places)
+        self._line_table = lru_cache(maxsize=64)(lambda unit: LineTable(self.dwarf, unit))
 
     def is_code(self, address: int) -> bool:
         """Whether ``address`` lies in an executable section."""
@@ -99,16 +98,17 @@ class Elf:
     def _places(self, address: int) -> tuple[Place, ...]:
         """Functions at ``address``: the innermost inlined one first, the one that was called last.
 
-        Empty if nothing is known. A damaged or unknown debug format counts as none.
+        Empty if nothing is known. Damaged debug information counts as none; pyelftools raises many kinds of
+        exceptions over it.
         """
-        try:
+        with contextlib.suppress(Exception):
             found = self._by_dwarf(address)
-        except (ELFError, KeyError, ValueError, AttributeError, IndexError, AssertionError):
-            found = ()
-        if found:
-            return found
-        name = self._symbol(address)
-        return (Place(name),) if name else ()
+            if found:
+                return found
+        with contextlib.suppress(Exception):
+            name = self._symbol(address)
+            return (Place(name),) if name else ()
+        return ()
 
     def _by_dwarf(self, address: int) -> tuple[Place, ...]:
         starts, units = self._units
@@ -142,10 +142,6 @@ class Elf:
                     found.append((start, end, unit))
         found.sort(key=lambda entry: entry[:2])
         return [start for start, _, _ in found], [(end, unit) for _, end, unit in found]
-
-    @lru_cache(maxsize=64)  # noqa: B019 - an Elf lives as long as the program, or until the next build
-    def _line_table(self, unit: CompileUnit) -> LineTable:
-        return LineTable(self.dwarf, unit)
 
     def _scopes(self, parent: DIE, address: int) -> Iterator[DIE]:
         """Functions around ``address`` below ``parent``, the outermost first."""

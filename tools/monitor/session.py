@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cicada.tools.errors import UserError
 from cicada.tools.monitor import keys
@@ -17,6 +18,9 @@ from cicada.tools.monitor.filter import Filter
 from cicada.tools.monitor.keys import Action, Keys
 from cicada.tools.monitor.screen import Log, Screen, local_time, since_start
 from cicada.tools.paths import BUILD
+
+if TYPE_CHECKING:
+    from cicada.tools.monitor.link import Link
 
 _IDLE_S = 0.1  # silence after which an unfinished line is shown as it is
 _AGAIN_S = 0.25  # between attempts to open a port that went away
@@ -82,15 +86,15 @@ def monitor(
                 f"{port} at {baud} baud, Ctrl-] quits, Ctrl-C goes to the board, Ctrl-T Ctrl-H helps",
                 log=False,
             )
-        if reset:
-            session.reset()
-        return session.run()
+        return session.run(reset)
 
 
 class _Session:
     """The loop: bytes from the board to the screen, keys to the board."""
 
-    def __init__(self, screen: Screen, link, again: Callable, port: str, end: float | None) -> None:
+    def __init__(
+        self, screen: Screen, link: Link, again: Callable[[], Link], port: str, end: float | None
+    ) -> None:
         self._screen, self._link, self._again, self._port = screen, link, again, port
         self._end = end
         self._keys = Keys()
@@ -101,12 +105,15 @@ class _Session:
         if self.typing:
             self._selector.register(sys.stdin.fileno(), selectors.EVENT_READ, "keyboard")
 
-    def run(self) -> int:
-        """Until the end of the session; its exit code."""
+    def run(self, reset: bool) -> int:
+        """Until the end of the session, after a ``reset`` if wanted; its exit code."""
         from cicada.tools.monitor.link import Gone
 
         while not self._over():
             try:
+                if reset:
+                    reset = False
+                    self.reset()
                 if not self._turn():
                     return 0
             except Gone:
