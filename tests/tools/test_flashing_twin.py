@@ -10,13 +10,13 @@ from types import SimpleNamespace
 import pytest
 from serial import rfc2217
 
-from cicada.tools import cli
 from cicada.tools.board import load_board
 from cicada.tools.errors import UserError
 from cicada.tools.flashing import commands, finding, twin
 from cicada.tools.flashing.erase import erase
 from cicada.tools.flashing.firmware import read
 from cicada.tools.flashing.flash import flash
+from cicada.tools.paths import FIRMWARE
 from cicada.tools.twin import appimage, romfs, service
 from cicada.tools.twin.flash import SECTOR, NorFlash
 from cicada.tools.twin.image import flash_image
@@ -166,6 +166,7 @@ def test_esptools_own_program_writes_the_build(running, tmp_path):
 
 def test_a_twin_is_started_if_none_answers(tmp_path, monkeypatch):
     monkeypatch.setattr(finding, "BUILD", tmp_path)
+    monkeypatch.setattr(twin, "BUILD", tmp_path)
     port = tmp_path / "twin" / "rfc2217"
     port.parent.mkdir()
     port.write_text("rfc2217://127.0.0.1:1")  # left by a twin that was killed
@@ -177,10 +178,42 @@ def test_a_twin_is_started_if_none_answers(tmp_path, monkeypatch):
         port.write_text(started[-1].url)
 
     monkeypatch.setattr(service, "start", start)
-    url = twin.ensure_twin(None, ["on"], 3)
-    assert started[0] == (None, ["on"], 3) and url == started[1].url
-    assert twin.ensure_twin(None, ["on"], 3) == url and len(started) == 2
+    assert twin.ensure_twin() == started[1].url and started[0] == (None, ["yes", "no"], 1)
+    assert twin.ensure_twin() == started[1].url and len(started) == 2
     started[1].close()
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [("synthesised speech, 84 voices", ["on", "off"]), ("my/recordings", None), (None, None)],
+)
+def test_a_twin_that_would_train_another_model_is_left_to_the_user(tmp_path, monkeypatch, source, words):
+    monkeypatch.setattr(finding, "BUILD", tmp_path)
+    monkeypatch.setattr(twin, "BUILD", tmp_path)
+    (tmp_path / "kws").mkdir()
+    about = {"source": source, "labels": ["_silence_", "_unknown_", "on", "off"]}
+    (tmp_path / "kws" / "result.json").write_text(json.dumps(about))
+
+    def start(*how):
+        assert how == (None, words, 1)
+        raise UserError("started")
+
+    monkeypatch.setattr(service, "start", start)
+    with pytest.raises(
+        UserError, match="started" if words else "no twin is running: start one with 'make twin'"
+    ):
+        twin.ensure_twin()
+
+
+def test_the_model_trained_last_goes_into_the_build(tmp_path, monkeypatch):
+    monkeypatch.setattr(twin, "BUILD", tmp_path)
+    used = []
+    monkeypatch.setattr(twin, "build_twin", lambda models, version: used.append(models["kws"]))
+    twin.make_twin()
+    (tmp_path / "kws").mkdir()
+    (tmp_path / "kws" / "kws.cmod").write_bytes(b"mine")
+    twin.make_twin()
+    assert used == [(FIRMWARE / "models" / "kws.cmod").read_bytes(), b"mine"]
 
 
 # Erasing
@@ -238,16 +271,16 @@ def test_the_commands_reach_their_functions(monkeypatch):
     import argparse
 
     parser = argparse.ArgumentParser()
-    commands.add_parser(parser.add_subparsers(), cli._training)
+    commands.add_parser(parser.add_subparsers())
     calls = []
     monkeypatch.setattr("cicada.tools.flashing.flash.flash", lambda *a: calls.append(a))
     monkeypatch.setattr("cicada.tools.flashing.erase.erase", lambda *a: calls.append(a) or 0)
     monkeypatch.setattr("cicada.tools.flashing.size.size", lambda *a: calls.append(a) or 0)
-    monkeypatch.setattr(twin, "make_twin", lambda *a: calls.append(("make", *a)))
-    monkeypatch.setattr(twin, "ensure_twin", lambda *a: "rfc2217://x")
+    monkeypatch.setattr(twin, "make_twin", lambda: calls.append("make"))
+    monkeypatch.setattr(twin, "ensure_twin", lambda: "rfc2217://x")
     for line in (
         "flash --board esp_eye --port /dev/x --repartition",
-        "flash --board twin --words a,b",
+        "flash --board twin",
         "erase --board esp32 --partition vfs --yes",
         "size --board esp32s3",
     ):
@@ -255,7 +288,7 @@ def test_the_commands_reach_their_functions(monkeypatch):
         assert options.run(options) == 0
     assert calls == [
         ("esp_eye", "/dev/x", 460800, True),
-        ("make", None, ["a", "b"], 1),
+        "make",
         ("twin", "rfc2217://x", 460800, False),
         ("esp32", None, "vfs", True),
         ("esp32s3", False),
@@ -272,3 +305,27 @@ def test_a_port_that_is_not_there_is_one_line(tmp_path):
         with pytest.raises(UserError, match=says) as how:
             flash("twin", port, folder=folder)
         assert "\n" not in str(how.value)
+
+
+def test_a_board_is_flashed_without_what_the_twin_needs(tmp_path):
+    """``pip install '.[flash]'`` is enough; only ``esp-idf-size`` is asked for when it is used."""
+    code = f"""
+import sys
+for name in "numpy msgspec soundfile soxr matplotlib PIL esp_idf_defs tensorflow esp_idf_size".split():
+    sys.modules[name] = None
+from cicada.tools import cli
+from cicada.tools.flashing import commands, erase, finding, flash, size
+from cicada.tools.board import load_board
+from pathlib import Path
+from cicada.tools.errors import UserError
+folder = Path({str(build(tmp_path, app("1", 20_000)))!r})
+flash.read("esp32", load_board("esp32"), folder)
+try:
+    finding.find_port("esp32", None)
+except UserError:
+    pass
+(folder / "cicada.map").touch()
+size.size("esp32", folder=folder)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert "esp-idf-size is missing: install it with pip install -e '.[flash]'" in done.stderr

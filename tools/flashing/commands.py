@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 
 
-def add_parser(
-    commands: argparse._SubParsersAction, training: Callable[[argparse.ArgumentParser], None]
-) -> None:
-    """Add the three commands.
-
-    Args:
-        commands: of the main parser.
-        training: adds ``--data``, ``--words`` and ``--seed``, which say what a twin is built of and hears.
-    """
+def add_parser(commands: argparse._SubParsersAction) -> None:
+    """Add the three commands to the main parser's."""
     flash = commands.add_parser("flash", help="write a build to a board, only where it differs, and start it")
     _board(flash)
     flash.add_argument("--baud", type=int, help="bits per second while writing (default: 460800)")
     flash.add_argument(
         "--repartition", action="store_true", help="replace the board's partition table by another one"
     )
-    training(flash)
     flash.set_defaults(run=_flash)
 
     erase = commands.add_parser("erase", help="erase a board's flash, or one partition")
@@ -48,8 +39,8 @@ def _flash(options: argparse.Namespace) -> int:
     if options.board == "twin":
         from cicada.tools.flashing.twin import ensure_twin, make_twin
 
-        make_twin(options.data, options.words, options.seed)
-        port = port or ensure_twin(options.data, options.words, options.seed)
+        port = port or ensure_twin()
+        make_twin()
     flash(options.board, port, options.baud or BAUD, options.repartition)
     return 0
 

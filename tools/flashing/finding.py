@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from cicada.tools.errors import UserError
 from cicada.tools.paths import BUILD
-from cicada.tools.twin.twin import default_port
 
 #: USB vendors of the serial bridges on ESP32 boards and of Espressif's own ports (numbers by USB-IF).
 BRIDGES = {
@@ -66,6 +65,9 @@ def find_port(board: str, port: str | None, reset_lines: bool = False) -> str:
 
 
 def _twin_port(reset_lines: bool) -> str:
+    # Here, for boards need not have installed what the twin needs.
+    from cicada.tools.twin.twin import default_port
+
     if reset_lines:
         with contextlib.suppress(OSError):
             return (BUILD / "twin" / "rfc2217").read_text().strip()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+import importlib.util
 import json
 import socket
 import time
@@ -12,6 +14,7 @@ from cicada.tools.board import load_board
 from cicada.tools.errors import UserError
 from cicada.tools.flashing.finding import find_port
 from cicada.tools.flashing.firmware import APP, OTADATA, TABLE, folder_of
+from cicada.tools.paths import BUILD, FIRMWARE
 from cicada.tools.stages import write_atomic
 from cicada.tools.twin import appimage, partitions
 from cicada.tools.twin.image import application, partition_table
@@ -62,35 +65,46 @@ def build_twin(models: dict[str, bytes], version: str, folder: Path | None = Non
     return folder
 
 
-def make_twin(data: Path | None, words: list[str], seed: int) -> Path:
-    """:func:`build_twin` with the keyword model, trained if it is not there yet.
-
-    Args:
-        data, words, seed: as for training.
-    """
-    from cicada.tools.demo import VERSION, train
-    from cicada.tools.paths import BUILD
-
-    train(data, words, seed)
-    return build_twin({"kws": (BUILD / "kws" / "kws.cmod").read_bytes()}, VERSION)
+def make_twin() -> Path:
+    """:func:`build_twin` with the model that was trained last, or else the one in ``firmware/models``."""
+    trained = BUILD / "kws" / "kws.cmod"
+    model = trained if trained.is_file() else FIRMWARE / "models" / "kws.cmod"
+    return build_twin({"kws": model.read_bytes()}, importlib.metadata.version("cicada"))
 
 
-def ensure_twin(data: Path | None, words: list[str], seed: int) -> str:
+def ensure_twin() -> str:
     """URL of the running twin's port for esptool; one is started in the background if none runs.
 
-    Args:
-        data, words, seed: what a new one hears, as for training.
+    Raises:
+        UserError: if none runs, and starting one would train another model than the one there is.
     """
-    from cicada.tools.twin import service
-
     if not _answers():
-        service.start(data, words, seed)
+        words = _words()
+        if words is None:
+            raise UserError("no twin is running: start one with 'make twin', then run the same command again")
+        from cicada.tools.twin import service
+
+        service.start(None, words, 1)
         end = time.monotonic() + _STARTING_S
         while not _answers():
             if time.monotonic() > end:
                 raise UserError("the twin was started, but does not answer: see build/twin/twin.log")
             time.sleep(0.1)
     return find_port("twin", None, reset_lines=True)
+
+
+def _words() -> list[str] | None:
+    """What a twin started now may listen for; None if only the user can say how the model is trained."""
+    if importlib.util.find_spec("tensorflow") is None:
+        return None
+    try:
+        result = json.loads((BUILD / "kws" / "result.json").read_text())
+        ours = result["source"].startswith("synthesised")
+        return [label for label in result["labels"] if not label.startswith("_")] if ours else None
+    except FileNotFoundError:
+        return ["yes", "no"]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
 
 
 def _answers() -> bool:
