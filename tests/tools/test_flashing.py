@@ -326,6 +326,39 @@ def _sealed(image):
     return bytes(image[:-32]) + hashlib.sha256(image[:-32]).digest()
 
 
+@pytest.mark.parametrize("lock", ["get_flash_encryption_enabled", "get_secure_boot_enabled"])
+def test_a_locked_chip_is_left_alone(board, folder, monkeypatch, lock):
+    from esptool.targets import ESP32ROM
+
+    monkeypatch.setattr(ESP32ROM, lock, lambda self: True)
+    with pytest.raises(UserError, match="has secure boot or flash encryption switched on"):
+        put(board, build(folder, app("2", APP_SIZE)))
+    assert not board.log
+
+
+def test_a_flash_that_does_not_answer_is_one_line(board, folder, monkeypatch):
+    monkeypatch.setattr("esptool.cmds.detect_flash_size", lambda loader: None)
+    with pytest.raises(UserError, match="flash of the chip at /dev/ttyUSB0 does not answer"):
+        put(board, build(folder, app("2", APP_SIZE)))
+
+
+def test_ctrl_c_leaves_a_board_that_runs(board, folder, monkeypatch):
+    build(folder, app("2", APP_SIZE, seed=3))
+    program, line = NorFlash.program, Board(board)
+
+    def interrupted(memory, at, data):
+        if memory.operations > 100 + before:
+            raise KeyboardInterrupt
+        program(memory, at, data)
+
+    before = board.operations
+    monkeypatch.setattr(NorFlash, "program", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        flash("twin", "/dev/ttyUSB0", line=line, folder=folder)
+    assert line.starts == ["download", "run"] and not line.is_open
+    assert booted(board) == ("1", "ota_0")
+
+
 def test_power_cuts_come_from_the_flash():
     """What the tests above take for granted."""
     memory = NorFlash(SIZE)
