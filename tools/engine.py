@@ -269,6 +269,20 @@ def mono16(frames: NDArray[np.int32], slot: int, gain_bits: int) -> tuple[NDArra
 FORMS = ("gray", "int8", "rgb565")
 
 
+def centred_crop(columns: int, rows: int, width: int, height: int) -> tuple[int, int, int, int]:
+    """Left, top, width and height of the largest rectangle ``width:height`` in the middle of a frame.
+
+    Raises:
+        ValueError: a size is not 1 to 4096.
+    """
+    sizes = columns, rows, width, height
+    # Checked here, because ctypes would take a large or negative number modulo 2^32.
+    if not all(1 <= n <= 4096 for n in sizes):
+        raise ValueError("sizes must be 1 to 4096")
+    rect = _library().img_centred(*sizes)
+    return rect.x, rect.y, rect.width, rect.height
+
+
 def scale_frame(
     frame: NDArray[np.uint8],
     width: int,
@@ -296,13 +310,12 @@ def scale_frame(
     if frame.ndim not in (2, 3) or pixel != ((2,) if form == "rgb565" else ()):
         raise ValueError(f"a frame of the form {form} cannot have the shape {list(frame.shape)}")
     rows, columns = frame.shape[:2]
-    sizes = (columns, rows, width, height, *(crop or ()))
-    # Checked here, because ctypes would take a large or negative number modulo 2^32.
-    if 0 in sizes[:4] or not all(0 <= n <= 4096 for n in sizes):
-        raise ValueError("sizes must be 1 to 4096")
-    rect = _library().img_centred(*sizes[:4]) if crop is None else _Rect(*crop)
-    if not _library().img_fits(columns, rows, ctypes.byref(rect), width, height):
-        raise ValueError("crop must lie within the frame")
+    crop = crop or centred_crop(columns, rows, width, height)
+    rect = _Rect(*crop)
+    # As ctypes would take a large or negative number modulo 2^32.
+    small = all(0 <= n <= 4096 for n in (*crop, width, height))
+    if not small or not _library().img_fits(columns, rows, ctypes.byref(rect), width, height):
+        raise ValueError("sizes must be 1 to 4096, and the crop within the frame")
     out = np.empty((height, width, *pixel), np.uint8)
     _library().img_scale(
         frame.ctypes.data, columns, ctypes.byref(rect), out.ctypes.data, width, height, FORMS.index(form)

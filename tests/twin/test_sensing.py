@@ -1,4 +1,4 @@
-"""Sensors from the program's side: I2C, ADC, temperature, camera; vibration that wakes the chip."""
+"""Sensors from the program's side: I2C, ADC, temperature; vibration that wakes the chip."""
 
 import re
 import types
@@ -10,7 +10,6 @@ from cicada.tools.board import load_board
 from cicada.tools.errors import UserError
 from cicada.tools.twin.power import DEEP_SLEEP
 from cicada.tools.twin.sensors.analog import Curve
-from cicada.tools.twin.sensors.camera import Camera
 from cicada.tools.twin.sensors.motion import Piece, Still, Synthesised, Timeline
 from cicada.tools.twin.twin import Twin
 from cicada.tools.twin.world import World
@@ -115,31 +114,6 @@ def test_the_chips_own_temperature_follows_the_air(tmp_path):
     code = "a = esp32.raw_temperature(); time.sleep(10); print('warmer', esp32.raw_temperature() - a)\n"
     world = World(QUIET, temperature=Curve([(0, 10.0), (5_000_000, 20.0)]))
     assert re.search(r"warmer 1[678]", run(code + END, tmp_path, world).text)
-
-
-def test_the_camera_sees_image_files(tmp_path):
-    from PIL import Image
-
-    Image.new("L", (64, 48), 200).save(tmp_path / "a.png")
-    code = (
-        "from camera import Camera, FrameSize\nc = Camera(frame_size=FrameSize.QQVGA)\nf = c.capture()\n"
-        "print('frame', len(f), f[0], f[-1])\n"
-    )
-    assert (
-        "frame 19200 200 200"
-        in run(code + END, tmp_path, World(QUIET, camera=Camera([tmp_path / "a.png"]))).text
-    )
-    (tmp_path / "b.png").write_bytes(b"no image")
-    with pytest.raises(UserError, match="b.png is not a readable image"):
-        run(code, tmp_path, World(QUIET, camera=Camera([tmp_path / "b.png"])))
-
-
-def test_without_a_camera_there_is_none(tmp_path):
-    code = (
-        "from camera import Camera\n"
-        "try:\n    Camera().capture()\nexcept OSError as e:\n    print('error', e.errno)\n"
-    )
-    assert "error 19" in run(code + END, tmp_path).text
 
 
 def test_a_board_with_an_unknown_sensor_is_refused(tmp_path):

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
 def fit(chip: Chip) -> dict[str, Peripheral]:
     """One of each for ``chip``, by name."""
+    from cicada.tools.twin.peripherals.camera import CameraPort
     from cicada.tools.twin.peripherals.cpu import Cpu
     from cicada.tools.twin.peripherals.gpio import Gpio
     from cicada.tools.twin.peripherals.i2s import I2s
@@ -18,6 +19,7 @@ def fit(chip: Chip) -> dict[str, Peripheral]:
     from cicada.tools.twin.peripherals.sensing import Sensing
     from cicada.tools.twin.peripherals.storage import Storage
     from cicada.tools.twin.peripherals.timers import Timers
+    from cicada.tools.twin.peripherals.trust import Trust
 
     kinds = {
         "cpu": Cpu,
@@ -28,5 +30,7 @@ def fit(chip: Chip) -> dict[str, Peripheral]:
         "storage": Storage,
         "networks": Networks,
         "neural": Neural,
+        "camera": CameraPort,
+        "trust": Trust,
     }
     return {name: kind(chip) for name, kind in kinds.items()}

@@ -1,4 +1,4 @@
-"""What the board measures besides sound: the I2C bus, the ADC, the chip's temperature, the camera."""
+"""What the board measures besides sound: the I2C bus, the ADC, the chip's temperature."""
 
 from __future__ import annotations
 
@@ -26,7 +26,6 @@ KINDS = {
 _SELF_HEATING_C = 20.0  # the die over the air around it, running: an assumption
 # ADC1 and ADC2 (ESP32 datasheet, pin overview).
 _ADC_PINS = (*range(32, 40), 0, 2, 4, 12, 13, 14, 15, 25, 26, 27)
-_FORMS = ("grayscale", "rgb565")
 _LOOK_AHEAD_US = 3_600_000_000
 
 
@@ -48,7 +47,6 @@ class Sensing(Peripheral):
             ops.I2C_SCAN: self._i2c_scan,
             ops.ADC_READ: self._adc_read,
             ops.TEMPERATURE: self._temperature,
-            ops.CAMERA: self._camera,
         }
         self._load()
 
@@ -131,14 +129,6 @@ class Sensing(Peripheral):
         """The ESP32's uncalibrated sensor counts degrees Fahrenheit (MicroPython's quick reference)."""
         celsius = self.chip.world.temperature.at(self.chip.meter.now) + _SELF_HEATING_C
         return min(max(round(celsius * 9 / 5 + 32), 0), 255), b""
-
-    def _camera(self, argument: int, payload: bytes) -> tuple[int, bytes]:
-        width, height, form = struct.unpack("<HHB", payload)
-        camera = self.chip.world.camera
-        if camera is None:
-            raise OSError(errno.ENODEV, "no camera")
-        self.chip.advance(self.chip.board.FRAME_US, BUSY)
-        return 0, camera.frame(self.chip.meter.now, width, height, _FORMS[form])
 
 
 class _Volts:
