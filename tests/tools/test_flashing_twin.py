@@ -1,13 +1,17 @@
 """The twin is flashed as any board is: by esptool, at its serial port, while it runs."""
 
 import json
+import os
+import select
 import subprocess
 import sys
 import threading
 import time
+import tty
 from types import SimpleNamespace
 
 import pytest
+import serial
 from serial import rfc2217
 
 from cicada.tools.board import load_board
@@ -21,8 +25,9 @@ from cicada.tools.twin import appimage, romfs, service
 from cicada.tools.twin.flash import SECTOR, NorFlash
 from cicada.tools.twin.image import flash_image
 from cicada.tools.twin.netport import NetworkPort
+from cicada.tools.twin.romloader import RomLoader
 from cicada.tools.twin.twin import Twin
-from support.flashing import SIZE, Board, app, build
+from support.flashing import MAC, SIZE, Board, app, build
 from support.twins import QUIET, script_flash
 
 # pyserial 3.5's own, on Python 3.10 and later.
@@ -214,6 +219,39 @@ def test_the_model_trained_last_goes_into_the_build(tmp_path, monkeypatch):
     (tmp_path / "kws" / "kws.cmod").write_bytes(b"mine")
     twin.make_twin()
     assert used == [(FIRMWARE / "models" / "kws.cmod").read_bytes(), b"mine"]
+
+
+# A port of this machine
+
+
+def test_a_port_of_this_machine_is_opened_and_closed(tmp_path):
+    """A pty has no reset lines, so the loader behind it is there from the start, as after BOOT and EN."""
+    master, slave = os.openpty()
+    tty.setraw(slave)
+    memory, over = NorFlash(SIZE), threading.Event()
+    chip = RomLoader(memory, MAC)
+
+    def serve():
+        while not over.is_set():
+            if select.select([master], [], [], 0.05)[0]:
+                answer = chip.feed(os.read(master, 65536))
+                while answer:
+                    answer = answer[os.write(master, answer[:2048]) :]
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        image = app("1", 20_000)
+        flash("twin", os.ttyname(slave), folder=build(tmp_path, image))
+        assert memory.read(0x10000, len(image)) == image
+        with serial.Serial(os.ttyname(slave), exclusive=True):  # nobody holds it any more
+            with pytest.raises(UserError, match="is in use by another program"):
+                flash("twin", os.ttyname(slave), folder=tmp_path)
+    finally:
+        over.set()
+        thread.join()
+        os.close(master)
+        os.close(slave)
 
 
 # Erasing

@@ -50,6 +50,7 @@ def erase(
                     link.erase(at, size)
                 else:
                     link.erase_all()
+            link.restart()
     except LinkError as error:
         raise UserError(f"{error}: see to its cable and power, then run the same command again") from error
     console.print(f"erased {what}")

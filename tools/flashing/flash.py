@@ -76,6 +76,7 @@ def flash(
             _suits(firmware, link, board)
             console.print(f"{board}: {link.title}, {link.flash_size >> 20} MB of flash, at {port}")
             outcome = _write(firmware, link, known, repartition, console)
+            link.restart()
     except LinkError as error:
         raise UserError(
             f"{error}: see to its cable and power, then run the same command, which goes on where it was"

@@ -26,6 +26,7 @@ class Link:
         title: what esptool calls it, revision included.
         revision: major times 100 plus minor.
         flash_size: bytes; None before :meth:`prepare`.
+        restarted: whether the chip was sent back to its application.
     """
 
     def __init__(self, port: str, loader: Any) -> None:
@@ -34,6 +35,7 @@ class Link:
         self.title = loader.get_chip_description()
         self.revision = loader.get_chip_revision()
         self.flash_size: int | None = None
+        self.restarted = False
 
     def prepare(self, baud: int) -> None:
         """Start esptool's own loader on the chip, speak faster, find the flash.
@@ -110,6 +112,7 @@ class Link:
 
         with self._told("resetting"):
             cmds.reset_chip(self._esp, "hard-reset")
+        self.restarted = True
 
     @contextlib.contextmanager
     def _told(self, doing: str) -> Iterator[None]:
@@ -154,7 +157,8 @@ def connect(port: str, chip: str, board: str, line: Any = None) -> Iterator[Link
                 yield link
             finally:
                 with contextlib.suppress(LinkError):
-                    link.restart()
+                    if not link.restarted:
+                        link.restart()
         finally:
             with contextlib.suppress(Exception):
                 line.close()
