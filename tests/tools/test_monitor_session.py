@@ -3,6 +3,7 @@
 import os
 import pty
 import re
+import select
 import signal
 import subprocess
 import sys
@@ -203,7 +204,11 @@ def test_the_menu(board, console, tmp_path):
     monitor.type(CTRL_T + b"\x19")
     monitor.expect("output hidden")
     board.say(b"hidden\r\n\x1b[31m")
-    time.sleep(0.3)
+    (log,) = (tmp_path / "monitor").iterdir()
+    end = time.monotonic() + 10
+    while "hidden\n" not in log.read_text():
+        assert time.monotonic() < end
+        time.sleep(0.01)
     monitor.type(CTRL_T + b"\x19")
     monitor.expect("output shown")
     board.say(b"I (1) x: visible\x1b[0m\r\n")
@@ -213,7 +218,6 @@ def test_the_menu(board, console, tmp_path):
     monitor.type(QUIT)
     assert monitor.end() == 0
     assert "hidden\r\n" not in monitor.text and "\x1b" not in monitor.text
-    (log,) = (tmp_path / "monitor").iterdir()
     assert re.fullmatch(r"--- .* \S+tty\nhidden\nI \(1\) x: visible\n", log.read_text())
 
 
@@ -363,7 +367,7 @@ def test_a_board_that_takes_nothing_does_not_stop_the_monitor(board):
 def test_a_port_that_vanished_is_gone_for_reading_and_writing(board):
     opened = Link(str(board.link), 115200)
     board.say(b"last words")
-    time.sleep(0.3)
+    select.select([opened], [], [], 10)
     board.unplug()
     assert opened.read() == b"last words"
     with pytest.raises(Gone):
@@ -404,12 +408,13 @@ def test_keys_of_the_menu():
 
 
 def test_a_lost_terminal_ends_the_session(board):
-    reader, theirs = pty.openpty()
+    terminal, theirs = pty.openpty()
     run = subprocess.Popen(
         [sys.executable, "-c", RUN, "--port", str(board.link)], stdin=theirs, stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL, start_new_session=True,
+        stderr=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip
     os.close(theirs)
-    time.sleep(1.5)
-    os.close(reader)
-    assert run.wait(10) == 0
+    with run.stderr:
+        assert "Ctrl-] quits" in run.stderr.readline()
+        os.close(terminal)
+        assert run.wait(10) == 0

@@ -166,6 +166,16 @@ def test_a_colour_left_on_ends_with_the_session():
     assert shown(b"\x1b[31mred\n", terminal=True, colours=True).endswith("red\n\x1b[0m")
 
 
+def test_an_unfinished_coloured_line_leaves_the_terminal_plain():
+    assert shown(b"E (1) a: x", terminal=True, colours=True) == "\x1b[31mE (1) a: x\x1b[0m\n"
+    out = Terminal()
+    screen = Screen(out, out, terminal=True, colours=True)
+    screen.feed(b"\x1b[31mred")
+    screen.paused = True
+    screen.note("hidden")
+    assert out.getvalue() == "\x1b[31mred\n\x1b[0m\x1b[33m--- hidden\x1b[0m\n"
+
+
 def test_a_note_begins_a_line_of_its_own():
     out = Terminal()
     screen = Screen(out, out, terminal=True)

@@ -100,7 +100,7 @@ class Screen:
         self._cleaner = Cleaner()
         self.paused = False
         self._coloured = False  # the terminal is not in its plain colour
-        self._column = 0  # whether anything of this line is on the screen
+        self._within = False  # the cursor is within a line
         self._begin()
 
     def _begin(self) -> None:
@@ -133,11 +133,8 @@ class Screen:
     def note(self, text: str, log: bool = True) -> None:
         """A line of the monitor itself, for the log file too unless it only concerns the keyboard."""
         self._break()
+        self._plain()
         self._out.flush()
-        if self._coloured:
-            self._show(_PLAIN)
-            self._out.flush()
-            self._coloured = False
         line = f"--- {text}"
         self._err.write(f"{_NOTE}{line}{_PLAIN}\n" if self._colours and self._err.isatty() else f"{line}\n")
         self._err.flush()
@@ -147,8 +144,7 @@ class Screen:
     def close(self) -> None:
         """Leave the terminal in its plain colour, at the beginning of a line, and close the log."""
         self.idle()
-        if self._coloured:
-            self._show(_PLAIN)
+        self._plain()
         if self._terminal:
             self._break()
         self._out.flush()
@@ -182,9 +178,8 @@ class Screen:
         self._show(self._prefix or "")
         level = LOG_LINE.match(self._line)
         if self._colours and level and not any(piece.kind == "colour" for piece in self._waiting):
-            tint = _LEVELS.get(level[1], "")
-            self._tinted = bool(tint)
-            self._show(tint)
+            self._show(_LEVELS.get(level[1], ""))
+            self._tinted = self._coloured = level[1] in _LEVELS
         for piece in self._waiting:
             self._put(piece)
 
@@ -195,7 +190,7 @@ class Screen:
                 self._coloured = piece.text not in ("\x1b[m", _PLAIN)
         elif piece.kind == "text" or self._terminal:
             self._show(piece.text)
-            self._column += 1
+            self._within = True
 
     def _finish(self) -> None:
         if self._shown is None:
@@ -204,7 +199,8 @@ class Screen:
         self._record("\n")
         if shown:
             self._show((_PLAIN if self._tinted else "") + "\n")
-        self._column = 0
+            self._coloured = self._coloured and not self._tinted
+        self._within = False
         self._begin()
         if self._decoder is None:
             return
@@ -216,10 +212,16 @@ class Screen:
             self._record(f"--- {below}\n")
 
     def _break(self) -> None:
-        """Begin a new line on the screen if the cursor is within one."""
-        if self._column:
-            self._show("\n")
-            self._column = 0
+        """Begin a new line on the screen if the cursor is within one, even while output is hidden."""
+        if self._within:
+            self._out.write("\n")
+            self._within = False
+
+    def _plain(self) -> None:
+        """Back to the terminal's own colour, even while output is hidden."""
+        if self._coloured:
+            self._out.write(_PLAIN)
+            self._coloured = False
 
     def _show(self, text: str) -> None:
         if not self.paused:
