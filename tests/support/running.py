@@ -56,7 +56,8 @@ class Running:
             [sys.executable, "-c", _RUN, str(folder), str(speed)], stdout=subprocess.PIPE, text=True
         )
         end = time.monotonic() + 20
-        while not (self.port.exists() and (folder / "url").exists()):
+        url = folder / "url"  # made before it is written
+        while not (self.port.exists() and url.exists() and url.read_text()):
             assert self.process.poll() is None and time.monotonic() < end
             time.sleep(0.02)
 

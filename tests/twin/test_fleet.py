@@ -1,6 +1,7 @@
 """Many twins at once: what they take, and that nothing of them stays."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -62,16 +63,18 @@ def interpreters():
     return found
 
 
-def test_fifty_at_once_each_under_40_mb_and_started_in_under_3_s(fleet):
+def test_fifty_at_once_each_under_40_mb_and_started_as_fast_as_the_cores_allow(fleet):
     before = interpreters()
+    alone = fleet(1, 1)["members"][0]["started_s"]
     told = fleet(50, 6)
     members = told["members"]
     assert [m["number"] for m in members] == told["begun"] == list(range(50))
     assert not [m["error"] for m in members if m["error"]]
     assert all(m["seconds"] == pytest.approx(6.0, abs=0.2) and m["resets"] == 1 for m in members)
     assert max(m["memory_mb"] for m in members) < 40
-    # All fifty start together on a few cores, beside whatever else runs: the middle one is the measure.
-    assert sorted(m["started_s"] for m in members)[25] < 3
+    # All fifty start together on a few cores: half of them should be there by the time that one after the
+    # other they would take (2 s on two idle cores), with as much again for those that already run.
+    assert sorted(m["started_s"] for m in members)[25] < 2 * 25 * alone / min(os.cpu_count(), 50) + 1
     assert interpreters() <= before
 
 
