@@ -32,20 +32,22 @@ MICROPHONE = {
 LED = 21  # red
 LED_WHITE = 22
 BUTTON = 15  # on the side: low while pressed
-# Pins: esp-tflite-micro, examples/person_detection/main/app_camera_esp.h. Data pins from bit 0 to bit 7; 13
-# and 14 belong to JTAG after reset and want a pull-up (app_camera_esp.c).
+# OV2640, as cam.Camera takes it. Pins: esp-tflite-micro, examples/person_detection/main/app_camera_esp.h.
 CAMERA = {
-    "sensor": "ov2640",
+    "d0": 34,
+    "d1": 13,
+    "d2": 14,
+    "d3": 35,
+    "d4": 39,
+    "d5": 38,
+    "d6": 37,
+    "d7": 36,
     "xclk": 4,
-    "sda": 18,
-    "scl": 23,
-    "data": (34, 13, 14, 35, 39, 38, 37, 36),
+    "pclk": 25,
     "vsync": 5,
     "href": 27,
-    "pclk": 25,
-    "reset": None,
-    "power_down": None,
-    "pull_ups": (13, 14),
+    "sda": 18,
+    "scl": 23,
 }
 # The camera's control bus; nothing else is on the board.
 I2C = {"id": 0, "scl": 23, "sda": 18}

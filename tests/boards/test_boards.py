@@ -43,9 +43,7 @@ def wires(board):
     found += [("button", board.BUTTON, False), ("battery", board.BATTERY_ADC["pin"], False)]
     found += [("white led", getattr(board, "LED_WHITE", None), True)]
     if board.CAMERA:
-        found += [(name, board.CAMERA[name], True) for name in ("xclk", "sda", "scl")]
-        found += [(name, board.CAMERA[name], False) for name in ("vsync", "href", "pclk")]
-        found += [(f"data {n}", pin, False) for n, pin in enumerate(board.CAMERA["data"])]
+        found += [(name, pin, name in ("xclk", "sda", "scl")) for name, pin in board.CAMERA.items()]
     else:
         found += [(name, board.I2C[name], True) for name in ("scl", "sda")]
     return [wire for wire in found if wire[1] is not None]
@@ -90,6 +88,16 @@ def test_the_build_is_told_what_the_description_says(name):
 @pytest.mark.parametrize("name", [name for name in NAMES if load_board(name).PSRAM_SIZE])
 def test_a_board_whose_psram_is_missing_still_boots(name):
     assert options(name)["SPIRAM_IGNORE_NOTFOUND"] == "y"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_camera_is_described_as_the_module_takes_it_and_the_module_is_built(name):
+    cmake = (BOARDS / name / "mpconfigboard.cmake").read_text()
+    pins = load_board(name).CAMERA
+    assert ("set(CICADA_BOARD_CAMERA ON)" in cmake) == bool(pins)
+    if pins:
+        wanted = {f"d{n}" for n in range(8)} | {"xclk", "pclk", "vsync", "href", "sda", "scl"}
+        assert wanted <= set(pins) <= wanted | {"pwdn", "reset"}
 
 
 def test_the_fragment_for_all_boards_keeps_a_node_alive():
