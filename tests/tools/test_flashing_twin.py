@@ -75,6 +75,7 @@ def running(tmp_path, monkeypatch):
     """The twin with a program that says "the old program"."""
     # pyserial's client sleeps after every change of a line; a twin on the same machine needs none of it.
     monkeypatch.setattr(rfc2217, "time", SimpleNamespace(sleep=lambda seconds: time.sleep(seconds / 20)))
+    monkeypatch.setattr("esptool.loader.HexFormatter.__str__", lambda self: "")  # traces that nobody reads
     running = Running(script_flash(program("the old program"), tmp_path, {"kws": app("", 50_000)}))
     yield running
     running.close()
