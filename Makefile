@@ -16,7 +16,7 @@ BOARDED := --board $(BOARD) $(if $(PORT),--port "$(PORT)")
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
-	@echo 'variables: DATA=folder WORDS=yes,no SEED=1 BOARD=twin PORT=/dev/ttyUSB0'
+	@echo 'variables: DATA=folder WORDS=yes,no SEED=1 BOARD=twin PORT=/dev/ttyUSB0 MODEL=kws=file COMPONENTS=folder KEY=file'
 
 # pip shows its progress bars on a terminal, and only there.
 # A stamp carries the hash of pyproject.toml (changed pins mean a new installation, nothing else does) and how much
@@ -52,7 +52,8 @@ twin-stop: $(STAMP)  ## end it
 	@$(CICADA) twin stop
 
 firmware: $(SMALL)  ## build the image of BOARD= with ESP-IDF (docs/building.md)
-	@$(CICADA) firmware --board $(BOARD)
+	@$(CICADA) firmware --board $(BOARD) $(if $(MODEL),--model "$(MODEL)") $(if $(COMPONENTS),--components "$(COMPONENTS)") \
+	  $(if $(KEY),--signed "$(KEY)")
 
 flash: $(SMALL)  ## put it on the board at PORT=, or on BOARD=twin
 	@$(CICADA) flash $(BOARDED)

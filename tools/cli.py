@@ -10,6 +10,10 @@ from pathlib import Path
 
 from cicada.tools import interrupt
 from cicada.tools.errors import UserError, from_os_error
+from cicada.tools.firmware.commands import add_parser as add_firmware
+from cicada.tools.flashing.commands import add_parser as add_flashing
+from cicada.tools.micropython.commands import add_parser as add_modules
+from cicada.tools.monitor.commands import add_parser as add_monitor
 from cicada.tools.twin.commands import add_parser as add_twin
 
 
@@ -38,7 +42,7 @@ def _fail(text: str, code: int) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="cicada", description="TinyML firmware that listens: train, run, watch."
+        prog="cicada", description="TinyML firmware that listens: train, build, flash, watch."
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
@@ -52,12 +56,9 @@ def _parser() -> argparse.ArgumentParser:
 
     add_twin(commands, _training)
 
-    monitor = commands.add_parser("monitor", help="serial console of a board or of the twin")
-    monitor.add_argument("--board", default="esp32", help="'twin' finds the twin's port by itself")
-    monitor.add_argument("--port", help="serial port, e.g. /dev/ttyUSB0")
-    monitor.add_argument("--baud", type=int, default=115200)
-    monitor.add_argument("--seconds", type=float, help="stop after this long")
-    monitor.set_defaults(run=_monitor)
+    add_firmware(commands)
+    add_flashing(commands)
+    add_monitor(commands)
 
     data = commands.add_parser("data", help="get or make recordings")
     actions = data.add_subparsers(dest="action", required=True, metavar="ACTION")
@@ -71,6 +72,8 @@ def _parser() -> argparse.ArgumentParser:
 
     engine = commands.add_parser("engine", help="build the engine's shared library for this machine")
     engine.set_defaults(run=_engine)
+
+    add_modules(commands)
     return parser
 
 
@@ -95,20 +98,6 @@ def _train(options: argparse.Namespace) -> int:
 
     train(options.data, options.words, options.seed)
     return 0
-
-
-def _monitor(options: argparse.Namespace) -> int:
-    from cicada.tools.monitor import monitor
-    from cicada.tools.twin.twin import default_port
-
-    port = options.port
-    if not port and options.board == "twin":
-        if not default_port().exists():
-            raise UserError("no twin is running: start one with 'make twin'")
-        port = str(default_port())
-    if not port:
-        raise UserError("which port? name it, e.g. make monitor PORT=/dev/ttyUSB0, or use BOARD=twin")
-    return monitor(port, options.baud, options.seconds)
 
 
 def _fetch(options: argparse.Namespace) -> int:
