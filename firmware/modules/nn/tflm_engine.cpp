@@ -5,8 +5,6 @@
  * before it comes about. All that TFLM had begun lies in arena and instance, which are then garbage; nothing
  * of it holds anything else, and a failed interpreter is never used again.
  */
-#ifndef NO_QSTR /* MicroPython searches this file for names; it has none */
-
 #include "engine.h"
 
 #include <algorithm>
@@ -193,5 +191,3 @@ void unload(void *instance) {
 
 extern "C" const nn_engine nn_tflm = {"TFLM", sizeof(Instance), probe,       plan,
                                       load,   invoke,           state_reset, unload};
-
-#endif

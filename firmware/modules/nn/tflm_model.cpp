@@ -1,6 +1,4 @@
 /* The layout checked here: tensorflow/compiler/mlir/lite/schema/schema.fbs. */
-#ifndef NO_QSTR /* MicroPython searches this file for names; it has none */
-
 #include "tflm_model.h"
 
 #include <algorithm>
@@ -51,7 +49,7 @@ int64_t bytes_of(const tflite::Tensor &tensor) {
     uint64_t values = 1;
     if (tensor.shape() != nullptr) {
         for (int32_t dimension : *tensor.shape()) {
-            values *= static_cast<uint64_t>(std::max(dimension, 0));
+            values *= static_cast<uint64_t>(std::max<int32_t>(dimension, 0));
             if (dimension < 0 || values > kMostValues) {
                 return -1;
             }
@@ -219,5 +217,3 @@ int count_variables(const tflite::Model &model) {
 }
 
 } // namespace cicada
-
-#endif
