@@ -60,7 +60,7 @@ def test_missing_apt_is_one_line(tmp_path, monkeypatch):
 
 
 def test_missing_network_is_one_line(tmp_path, monkeypatch):
-    monkeypatch.setattr(source, "MIRROR", "http://127.0.0.1:9/debian")
+    monkeypatch.setattr(source, "mirror", lambda: "http://127.0.0.1:9/debian")
     with pytest.raises(ToolMissing, match="apt failed .*check the network"):
         source._download(tmp_path / "apt")
 
@@ -69,6 +69,6 @@ def test_archive_without_debian_signature_is_refused(tmp_path, monkeypatch):
     release = tmp_path / "mirror" / "dists" / "sid" / "Release"
     release.parent.mkdir(parents=True)
     release.write_text("Origin: Debian\nSuite: unstable\nCodename: sid\n")
-    monkeypatch.setattr(source, "MIRROR", f"file:{tmp_path}/mirror")
+    monkeypatch.setattr(source, "mirror", lambda: f"file:{tmp_path}/mirror")
     with pytest.raises(ToolMissing, match="is not signed"):
         source._download(tmp_path / "apt")

@@ -21,7 +21,6 @@ from cicada.tools.stages import hash_files, stage
 
 #: Suite of Debian whose source package is taken; the stable suites carry older ones.
 SUITE = "sid"
-MIRROR = "http://deb.debian.org/debian"
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 #: Oldest MicroPython the modules are written for.
 OLDEST = (1, 26, 0)
@@ -104,7 +103,28 @@ def fetch(package: str = "micropython") -> Path:
         _unpack(folder / "apt", folder / package)
         shutil.rmtree(folder / "apt")
 
-    return stage(f"{package}-source", {"suite": SUITE, "mirror": MIRROR}, make) / package
+    return stage(f"{package}-source", {"suite": SUITE}, make) / package
+
+
+def mirror() -> str:
+    """Debian's archive that this machine's apt is set up with.
+
+    Raises:
+        ToolMissing: it has none.
+    """
+    told = subprocess.run(
+        ["apt-get", "indextargets", "--format", "$(REPO_URI)"],
+        capture_output=True,
+        text=True,
+        errors="replace",
+    ).stdout
+    # Security updates lie in an archive of their own, which has no sid.
+    found = [line for line in told.splitlines() if line and "security" not in line]
+    if not found:
+        raise ToolMissing(
+            "apt's sources name no archive of Debian: add one, or set MICROPYTHON_DIR to a checkout"
+        )
+    return found[0]
 
 
 def _download(folder: Path, package: str = "micropython") -> None:
@@ -120,7 +140,7 @@ def _download(folder: Path, package: str = "micropython") -> None:
     for name in ("state/lists/partial", "cache/archives/partial"):
         (folder / name).mkdir(parents=True)
     (folder / "status").touch()
-    (folder / "sources.list").write_text(f"deb-src [signed-by={KEYRING}] {MIRROR} {SUITE} main\n")
+    (folder / "sources.list").write_text(f"deb-src [signed-by={KEYRING}] {mirror()} {SUITE} main\n")
     options = {
         "Dir::State": folder / "state",
         "Dir::State::status": folder / "status",
