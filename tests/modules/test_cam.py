@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from twin.test_nn_contract import shape
 
+from cicada.tools.paths import FIRMWARE
 from support import pictures
 
 SETUP = (
@@ -22,6 +24,14 @@ def test_frames_are_cropped_and_scaled_as_the_engine_does_it(interpreter):
 
 def test_what_does_not_fit_is_refused(interpreter):
     assert interpreter.run(pictures.refusals()).splitlines() == pictures.refused()
+
+
+def test_it_offers_what_its_contract_says(interpreter):
+    contract = shape(FIRMWARE / "modules" / "cam.pyi")
+    methods = {name for name, arguments in contract["Camera"].items() if arguments} - {"__init__"}
+    code = "import cam\nfor o in cam, cam.Camera:\n    print(*(n for n in dir(o) if n[0] != '_'))"
+    module, camera = interpreter.run(code).splitlines()
+    assert set(module.split()) == set(contract) and set(camera.split()) == methods
 
 
 def test_refusals_take_no_frame_and_leave_no_camera_on(interpreter):

@@ -19,6 +19,21 @@
 #error "put CONFIG_SCCB_HARDWARE_I2C_DRIVER_LEGACY=y into the board's sdkconfig.board"
 #endif
 
+/* On ESP32 the pixels come in through I2S0, which esp32-camera takes without asking. Reserved here, so that
+ * machine.I2S(0) and the camera refuse each other instead of spoiling each other's data. */
+#if !CONFIG_IDF_TARGET_ESP32
+#define RESERVE_I2S() ESP_OK
+#define RELEASE_I2S()
+#elif ESP_IDF_VERSION >= ESP_IDF_VERSION_VAL(5, 4, 0)
+#include "esp_private/i2s_platform.h"
+#define RESERVE_I2S() i2s_platform_acquire_occupation(I2S_CTLR_HP, 0, "camera")
+#define RELEASE_I2S() i2s_platform_release_occupation(I2S_CTLR_HP, 0)
+#else
+#include "esp_private/i2s_platform.h"
+#define RESERVE_I2S() i2s_platform_acquire_occupation(0, "camera")
+#define RELEASE_I2S() i2s_platform_release_occupation(0)
+#endif
+
 static framesize_t frame_size(uint32_t width, uint32_t height) {
     int size = 0;
     while (size < FRAMESIZE_INVALID &&
@@ -51,6 +66,10 @@ int camera_open(const camera_settings *settings, const char **reason) {
         *reason = "no room for a frame: choose a smaller one";
         return MP_ENOMEM;
     }
+    if (RESERVE_I2S() != ESP_OK) {
+        *reason = "I2S 0, which the camera needs, is in use: give the microphone I2S 1";
+        return MP_EBUSY;
+    }
     const camera_config_t config = {
         .pin_pwdn = pins[CAMERA_PWDN],
         .pin_reset = pins[CAMERA_RESET],
@@ -79,9 +98,11 @@ int camera_open(const camera_settings *settings, const char **reason) {
         .grab_mode = settings->buffers > 1 ? CAMERA_GRAB_LATEST : CAMERA_GRAB_WHEN_EMPTY,
     };
     const esp_err_t error = esp_camera_init(&config);
-    switch (error) {
-    case ESP_OK:
+    if (error == ESP_OK) {
         return 0;
+    }
+    RELEASE_I2S();
+    switch (error) {
     case ESP_ERR_NO_MEM:
         *reason = "no memory for the camera";
         return MP_ENOMEM;
@@ -97,6 +118,7 @@ int camera_open(const camera_settings *settings, const char **reason) {
 
 void camera_close(void) {
     esp_camera_deinit();
+    RELEASE_I2S();
 }
 
 int camera_set(camera_switch which, bool on, const char **reason) {

@@ -1,11 +1,11 @@
 # The module `cam` for ESP-IDF: built in where the board asks for it by set(CICADA_BOARD_CAMERA ON) in its
-# mpconfigboard.cmake. The main component must require esp32-camera then; CICADA_CAMERA is the name under which
-# it is there. Other images have no module `cam`, and importing it raises ImportError.
+# mpconfigboard.cmake. The main component must require esp32-camera then; CICADA_CAMERA is the name under
+# which it is there. Other images have no module `cam`, and importing it raises ImportError.
 if(CICADA_BOARD_CAMERA)
     if(NOT CICADA_CAMERA)
-        message(FATAL_ERROR " cicada: board '${MICROPY_BOARD}' has a camera, and the component espressif/esp32-camera is "
-            "missing: let the component manager fetch it (unset IDF_COMPONENT_MANAGER), or give its folder in "
-            "EXTRA_COMPONENT_DIRS")
+        message(FATAL_ERROR " cicada: board '${MICROPY_BOARD}' has a camera, and the component "
+            "espressif/esp32-camera is missing: let the component manager fetch it (unset "
+            "IDF_COMPONENT_MANAGER), or give its folder in EXTRA_COMPONENT_DIRS")
     endif()
 
     add_library(usermod_cam INTERFACE)
