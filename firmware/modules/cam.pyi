@@ -32,11 +32,11 @@ class Camera:
         """Switch it on.
 
         ``pins`` has the GPIO numbers of ``d0`` to ``d7``, ``xclk``, ``pclk``, ``vsync``, ``href``, ``sda``
-        and ``scl``, and of ``pwdn`` and ``reset`` if they are wired (None: they are not; so may ``xclk`` be). ``frame``
-        is what the sensor is told to deliver: 96X96, QQVGA (160 x 120), QCIF (176 x 144), HQVGA (240 x
-        176), 240X240, QVGA (320 x 240), CIF (400 x 296), HVGA (480 x 320), VGA (640 x 480), SVGA (800 x
-        600), XGA (1024 x 768), HD (1280 x 720), SXGA (1280 x 1024) or UXGA (1600 x 1200). Pixels are gray
-        bytes, or RGB565 with the high byte first. ``xclk_hz`` is the sensor's clock, 1 to 40 MHz.
+        and ``scl``, and of ``pwdn`` and ``reset`` if they are wired (``xclk`` may be None as these two).
+        ``frame`` is what the sensor is told to deliver: 96X96, QQVGA (160 x 120), QCIF (176 x 144), HQVGA
+        (240 x 176), 240X240, QVGA (320 x 240), CIF (400 x 296), HVGA (480 x 320), VGA (640 x 480), SVGA
+        (800 x 600), XGA (1024 x 768), HD (1280 x 720), SXGA (1280 x 1024) or UXGA (1600 x 1200). Pixels are
+        gray bytes, or RGB565 with the high byte first. ``xclk_hz`` is the sensor's clock, 1 to 40 MHz.
         ``buffers`` (1 or 2) frames are kept in PSRAM if the board has any, else in internal RAM; with 2 the
         sensor fills one while the other is read.
 
@@ -54,9 +54,9 @@ class Camera:
     ) -> None:
         """Wait for a frame begun after the call, crop it, scale it to ``width`` x ``height``.
 
-        ``buffer`` is filled and exactly as long as the result: a byte a pixel, or two for RGB565. ``crop`` is (left,
-        top, width, height) in pixels of the frame; without it it is the largest rectangle of the result's
-        aspect ratio in the middle. Every pixel of the result is the mean of the area it covers
+        ``buffer`` is filled and exactly as long as the result: a byte a pixel, or two for RGB565. ``crop``
+        is (left, top, width, height) in pixels of the frame; without it it is the largest rectangle of the
+        result's aspect ratio in the middle. Every pixel of the result is the mean of the area it covers
         (``firmware/engine/image/scale.h``). With ``signed`` 128 is subtracted, which is what int8 models
         take; for grayscale only.
 
