@@ -55,11 +55,12 @@ static void read_pins(mp_obj_t pins, int *numbers) {
         numbers[i] = -1;
         known += found != NULL;
         if (found != NULL && !(spare && found->value == mp_const_none)) {
-            numbers[i] = mp_obj_get_int(found->value);
-            if (numbers[i] < 0 || numbers[i] > 63) {
+            const mp_int_t number = mp_obj_get_int(found->value);
+            if (number < 0 || number > 63) {
                 mp_raise_msg_varg(&mp_type_ValueError, MP_ERROR_TEXT("pins: '%q' must be a pin's number"),
                                   PIN_NAMES[i]);
             }
+            numbers[i] = (int)number;
         } else if (!spare) {
             mp_raise_msg_varg(&mp_type_ValueError, MP_ERROR_TEXT("pins: '%q' is missing"), PIN_NAMES[i]);
         }
