@@ -43,7 +43,15 @@ _SOURCE = """
 """
 
 
-def link(folder, parts):
+#: Where the linker scripts of ESP-IDF v5.5 put the four regions: code in RAM, data, code and data in flash.
+_ADDRESSES = {
+    "ESP32": ("0x40080000", "0x3FFB0000", "0x400D0020", "0x3F400020"),
+    "ESP32S3": ("0x40378000", "0x3FC88000", "0x42000020", "0x3C000020"),
+    "ESP32C3": ("0x4037C000", "0x3FC80000", "0x42000020", "0x3C000020"),
+}
+
+
+def link(folder, parts, chip="ESP32"):
     """Link libraries of the given sizes into ``cicada.map``."""
     folder.mkdir(parents=True, exist_ok=True)
     libraries = []
@@ -54,7 +62,10 @@ def link(folder, parts):
         library = f"{name}/lib{name}.a"
         subprocess.run(["ar", "rcs", library, f"{name}.o"], cwd=folder, check=True)
         libraries.append(library)
-    (folder / "ld.script").write_text(_SCRIPT)
+    script = _SCRIPT.replace("ESP32", chip)
+    for old, new in zip(_ADDRESSES["ESP32"], _ADDRESSES[chip], strict=True):
+        script = script.replace(old, new)
+    (folder / "ld.script").write_text(script)
     wanted = [f"--undefined={name}_code" for name in parts]
     command = [
         "ld",
@@ -91,6 +102,20 @@ def test_bytes_are_counted_by_component_and_memory(folder):
     }
     assert found.total == (47_000, 30_000, 512, 1344, 0)
     assert found.memories["Flash Code"][0] == 47_000 and found.memories["DRAM"] == (1344, 0x2C200)
+
+
+@pytest.mark.parametrize("chip", ["ESP32S3", "ESP32C3"])
+def test_code_in_ram_that_code_and_data_share_is_told_apart(tmp_path, chip):
+    found = measure(link(tmp_path, {"node": NODE, "engine": ENGINE}, chip), chip.lower())
+    assert found.components == {
+        "node": (40_000, 9_000, 512, 256 + 1024, 0),
+        "engine": (7_000, 21_000, 0, 64, 0),
+    }
+
+
+def test_a_map_of_another_chip_is_refused(tmp_path):
+    with pytest.raises(UserError, match="is for esp32s3, the build for esp32"):
+        measure(link(tmp_path, {"node": NODE}, "ESP32S3"), "esp32")
 
 
 def test_the_table_names_the_largest_first_and_the_spare_room(folder, capsys):
