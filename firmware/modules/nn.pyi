@@ -1,7 +1,8 @@
 """Interface of the ``nn`` module: feature front ends and model engines for MicroPython.
 
 This stub is the contract. On a board made of software the module is a shim over the same engine
-(``boards/twin/lib/nn.py``); on chips it is C. Nothing in it decides anything: policy is the application's.
+(``boards/twin/lib/nn.py``); on chips it is C (``firmware/modules/nn``). Nothing in it decides anything:
+policy is the application's. ``feed`` and ``invoke`` allocate nothing.
 """
 
 from collections.abc import Buffer
@@ -11,6 +12,17 @@ def builtins() -> tuple[str, ...]:
 
 def builtin(name: str) -> Buffer:
     """Model container ``name`` of the image, read-only; ``ValueError`` if there is none."""
+
+def map_partition(label: str) -> memoryview:
+    """The whole data partition ``label``, read-only and where it lies in flash: it takes no heap.
+
+    A partition is mapped at the first call and stays so until a hard reset; what is written to it later
+    shows. On the twin this is a copy on the heap, which every call brings up to date.
+
+    Raises:
+        ValueError: there is no such data partition.
+        MemoryError: no address space is left (on the twin: no heap).
+    """
 
 def mono16(frames: Buffer, out: Buffer, slot: int, gain_bits: int) -> int:
     """16-bit mono from an I2S microphone's stereo frames of 32 bits.
@@ -25,7 +37,8 @@ def mono16(frames: Buffer, out: Buffer, slot: int, gain_bits: int) -> int:
         distance from the lowest to the highest sample, 0 to 65535.
 
     Raises:
-        ValueError: lengths that do not fit, another slot or gain.
+        ValueError: lengths that do not fit, another slot or gain; on a chip also frames that do not lie at a
+            multiple of 4 bytes, or samples at an odd address.
     """
 
 class AudioFrontEnd:
@@ -41,17 +54,25 @@ class AudioFrontEnd:
         """``step_ms`` is 10 or 20, ``frames`` 1 to 255; else ``ValueError``."""
 
     def feed(self, pcm: Buffer) -> int:
-        """Take in 16-bit little-endian samples, any number; returns how many frames ``window`` gained."""
+        """Take in 16-bit little-endian samples, any number; returns how many frames ``window`` gained.
+
+        Raises:
+            ValueError: an odd number of bytes.
+        """
 
     def reset(self) -> None:
         """Forget all audio and the noise estimate; fill ``window`` with -128."""
 
 class Model:
-    """A loaded INT8 model. ``ValueError`` says why a model cannot be loaded."""
+    """A loaded INT8 model; usable in ``with``, which closes it.
+
+    It reads ``blob`` at every run: that must neither change nor be resized while the model is open. Models
+    run one at a time; while one runs, other threads run Python.
+    """
 
     engine: str  #: which engine runs it, e.g. "TFLM"
     size: int  #: bytes of the model
-    arena_size: int  #: bytes of working memory
+    arena_size: int  #: bytes of working memory, on the heap
     input_shape: tuple[int, ...]
     input_scale: float
     input_zero_point: int
@@ -59,14 +80,40 @@ class Model:
     output_scale: float
     output_zero_point: int
 
-    def __init__(self, blob: Buffer) -> None:
-        """Load a model (a ``.tflite`` flatbuffer). The caller has verified the bytes."""
+    def __init__(self, blob: Buffer, arena_size: int = 0) -> None:
+        """Load a model. The engine is chosen by the first bytes; a ``.tflite`` flatbuffer is run by TFLM.
+
+        Args:
+            blob: the model, whose origin the caller has verified. On a chip it must lie at an address
+                divisible by 16, as what ``map_partition`` gives does, and the copy that ``bytes`` makes.
+            arena_size: bytes of working memory to set aside; 0 finds out how many are needed, which takes a
+                few attempts.
+
+        Raises:
+            ValueError: it cannot be loaded; the text says why.
+            MemoryError: the heap has no room for the arena, or ``arena_size`` is too small.
+        """
 
     def invoke(self, features: Buffer) -> memoryview:
-        """Run once on int8 ``features`` (as many as ``input_shape`` holds, else ``ValueError``).
+        """Run once on int8 ``features``, as many as ``input_shape`` holds.
 
-        Returns the model's own int8 output buffer, overwritten by the next call.
+        Returns the model's own int8 output buffer, overwritten by the next call. It stays readable when the
+        model is closed or gone.
+
+        Raises:
+            ValueError: another number of bytes, or the model is closed.
+            RuntimeError: the engine failed, or another thread is running this model.
         """
 
     def state_reset(self) -> None:
-        """Zero the state of a streaming model."""
+        """Zero the state of a streaming model. Raises as ``invoke`` does."""
+
+    def deinit(self) -> None:
+        """Close the model and give its memory back; once more does nothing.
+
+        Raises:
+            RuntimeError: another thread is running it.
+        """
+
+    def __enter__(self) -> Model: ...
+    def __exit__(self, kind: object, value: object, trace: object) -> None: ...

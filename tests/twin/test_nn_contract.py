@@ -67,9 +67,10 @@ def test_front_end_takes_any_number_of_samples_and_resets(run):
     text = run(
         "f = nn.AudioFrontEnd(20, 3)\nw = f.window\n"
         "print(f.feed(bytes(2)), f.feed(bytes(958)), f.feed(bytes(640 * 4)), len(w), w is f.window)\n"
-        "f.reset()\nprint(set(w) == {128}, f.feed(bytes(958)))\n"
+        "f.reset()\nprint(set(w) == {-128}, f.feed(bytes(958)))\n"
+        "try:\n    f.feed(bytes(3))\nexcept ValueError as e:\n    print('refused:', e)\n"
     )
-    assert "0 1 4 120 True" in text and "True 0" in text
+    assert "0 1 4 120 True" in text and "True 0" in text and "refused: samples have 2 bytes" in text
 
 
 def test_model_refuses_input_of_the_wrong_size_and_noise(run):
@@ -84,3 +85,26 @@ def test_model_refuses_input_of_the_wrong_size_and_noise(run):
     assert "(1, 49, 40, 1) (1, 4) 0.00390625 -128 True" in text
     assert "True True 4" in text
     assert text.count("refused:") == 2
+
+
+def test_model_closes_and_keeps_to_a_given_arena(run):
+    text = run(
+        "from node.model import split\n_, d = split(nn.builtin('kws'))\n"
+        "with nn.Model(d, arena_size=60000) as m:\n    out = m.invoke(bytes(1960))\n    print(m.arena_size)\n"
+        "m.deinit()\nprint(len(out))\n"
+        "for f in (lambda: m.invoke(bytes(1960)), m.state_reset, lambda: nn.Model(d, arena_size=2000)):\n"
+        "    try:\n        f()\n    except Exception as e:\n        print(type(e).__name__, e)\n"
+    )
+    assert "60000\r\n4\r\n" in text or "60000\n4\n" in text
+    assert text.count("ValueError model: it was closed") == 2
+    assert "MemoryError model: arena_size 2000 is too small, it needs " in text
+
+
+def test_partition_is_seen_as_it_is(run):
+    text = run(
+        "import esp32\np = nn.map_partition('otadata')\nprint(len(p), p[4096])\n"
+        "esp32.Partition('outbox').writeblocks(0, b'\\x05' * 4096)\n"
+        "q = nn.map_partition('outbox')\nprint(len(q), q[0], q[4095], q[4096])\n"
+        "try:\n    nn.map_partition('ota_0')\nexcept ValueError as e:\n    print(e)\n"
+    )
+    assert "8192 255" in text and "65536 5 5 255" in text and "no data partition 'ota_0'" in text

@@ -18,6 +18,21 @@ def builtin(name):
     return _chip.call(_ops.NN_BUILTIN, 0, name.encode())[1]
 
 
+_mapped = {}
+
+
+def map_partition(label):
+    import esp32
+
+    found = esp32.Partition.find(esp32.Partition.TYPE_DATA, label=label)
+    if not found:
+        raise ValueError("no data partition '%s'" % label)
+    if label not in _mapped:
+        _mapped[label] = bytearray(found[0].info()[3])
+    found[0].readblocks(0, _mapped[label])
+    return memoryview(_mapped[label])
+
+
 _gain = bytearray(1)
 
 
@@ -31,7 +46,7 @@ def mono16(frames, out, slot, gain_bits):
 class AudioFrontEnd:
     def __init__(self, step_ms, frames):
         self._handle = _chip.call(_ops.FRONT_OPEN, 0, struct.pack("<HH", step_ms, frames))[0]
-        self.window = memoryview(bytearray(frames * _CHANNELS))
+        self.window = memoryview(array("b", bytes(frames * _CHANNELS)))
         self.reset()
 
     def feed(self, pcm):
@@ -42,12 +57,17 @@ class AudioFrontEnd:
 
 
 class Model:
-    def __init__(self, blob):
+    def __init__(self, blob, arena_size=0):
+        if arena_size < 0:
+            raise ValueError("model: arena_size must not be negative")
         self._handle, about = _chip.call(_ops.MODEL_OPEN, 0, blob)
         about = json.loads(about)
+        if 0 < arena_size < about["arena"]:
+            self.deinit()
+            raise MemoryError("model: arena_size %d is too small, it needs %d" % (arena_size, about["arena"]))
         self.engine = about["engine"]
         self.size = len(blob)
-        self.arena_size = about["arena"]
+        self.arena_size = arena_size or about["arena"]
         self.input_shape = tuple(about["input"]["shape"])
         self.input_scale = about["input"]["scale"]
         self.input_zero_point = about["input"]["zero_point"]
@@ -60,8 +80,24 @@ class Model:
         self._out = memoryview(array("b", bytes(n)))
 
     def invoke(self, features):
-        _chip.call(_ops.MODEL_INVOKE, self._handle, features, self._out)
+        _chip.call(_ops.MODEL_INVOKE, self._opened(), features, self._out)
         return self._out
 
     def state_reset(self):
-        _chip.call(_ops.MODEL_RESET, self._handle)
+        _chip.call(_ops.MODEL_RESET, self._opened())
+
+    def deinit(self):
+        if self._handle is not None:
+            _chip.call(_ops.MODEL_CLOSE, self._handle)
+            self._handle = None
+
+    def _opened(self):
+        if self._handle is None:
+            raise ValueError("model: it was closed")
+        return self._handle
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, value, trace):
+        self.deinit()

@@ -109,6 +109,7 @@ static void load_given(nn_model *self, size_t size) {
 static void load_fitting(nn_model *self) {
     size_t size = self->info.arena, enough = 0;
     for (;;) {
+        size = (size + NN_ALIGNMENT - 1) / NN_ALIGNMENT * NN_ALIGNMENT;
         nn_status status = try_load(self, size);
         size_t needed = self->info.arena;
         if (status == NN_INVALID || (status == NN_ARENA && (needed <= size || size == enough))) {

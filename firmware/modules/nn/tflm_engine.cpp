@@ -72,7 +72,15 @@ class Arena : public tflite::SingleArenaBufferAllocator {
         failed_ = nullptr;
     }
 
-    /* Bytes that were lacking, at least. */
+    /* Leaves for want of `bytes` at least. */
+    void lack(size_t bytes) {
+        if (failed_ != nullptr) {
+            missing_ = bytes;
+            std::longjmp(*failed_, 1);
+        }
+    }
+
+    /* What was said to be lacking. */
     size_t missing() const {
         return missing_;
     }
@@ -87,14 +95,35 @@ class Arena : public tflite::SingleArenaBufferAllocator {
     /* Leaves if `size` bytes and `lost` for their alignment are more than `room`. */
     void watch(size_t size, size_t lost, ptrdiff_t room) {
         const size_t available = room > 0 ? static_cast<size_t>(room) : 0;
-        if (failed_ != nullptr && (size > available || lost > available - size)) {
-            missing_ = std::min<size_t>(size, NN_MODEL_MAX) + lost - std::min(available, size + lost);
-            std::longjmp(*failed_, 1);
+        if (size > available || lost > available - size) {
+            lack(std::min<size_t>(size, NN_MODEL_MAX) + lost - std::min(available, size + lost));
         }
     }
 
     std::jmp_buf *failed_;
     size_t missing_ = 0;
+};
+
+/* The planner works in what is left of the arena; too little of it is not an allocation that fails. */
+class Planner : public tflite::GreedyMemoryPlanner {
+  public:
+    explicit Planner(Arena *arena) : arena_(arena) {
+    }
+
+    using GreedyMemoryPlanner::AddBuffer;
+
+    TfLiteStatus AddBuffer(int size, int first_used, int last_used) override {
+        const TfLiteStatus status = GreedyMemoryPlanner::AddBuffer(size, first_used, last_used);
+        if (status != kTfLiteOk) {
+            arena_->lack(per_buffer_size());
+        }
+        return status;
+    }
+
+    TF_LITE_REMOVE_VIRTUAL_DELETE
+
+  private:
+    Arena *arena_;
 };
 
 /* Memory for a T that is made later, if ever. */
@@ -107,7 +136,7 @@ template <typename T> struct Room {
 
 struct Instance {
     Room<Arena> arena;
-    Room<tflite::GreedyMemoryPlanner> planner;
+    Room<Planner> planner;
     Room<tflite::MicroInterpreter> interpreter;
 };
 static_assert(alignof(Instance) <= NN_ALIGNMENT, "the caller aligns instances to NN_ALIGNMENT");
@@ -137,7 +166,7 @@ nn_status plan(const uint8_t *model, size_t size, nn_info *info) {
 
 /* Makes the interpreter; all allocations of a load are in here. */
 TfLiteStatus start(Instance *self, const tflite::Model *model) {
-    auto *planner = new (self->planner.bytes) tflite::GreedyMemoryPlanner();
+    auto *planner = new (self->planner.bytes) Planner(self->arena.get());
     tflite::MicroAllocator *allocator = tflite::MicroAllocator::Create(self->arena.get(), planner);
     const int variables = cicada::count_variables(*model);
     tflite::MicroResourceVariables *resources =

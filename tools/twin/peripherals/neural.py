@@ -27,7 +27,7 @@ class Neural(Peripheral):
         self.blobs: dict[str, bytes] = {}
         self.scores: list[tuple[float, np.ndarray]] = []
         self.inference_us = self.invoking_us = self.featuring_us = self.frames = 0
-        self._models: list[Interpreter] = []
+        self._models: list[Interpreter | None] = []
         self._fronts: list[tuple[FrontEnd, np.ndarray]] = []
         self.operations = {
             ops.NN_NAMES: lambda argument, payload: (0, json.dumps(sorted(self.blobs)).encode()),
@@ -35,6 +35,7 @@ class Neural(Peripheral):
             ops.MODEL_OPEN: self._model_open,
             ops.MODEL_INVOKE: self._model_invoke,
             ops.MODEL_RESET: self._model_reset,
+            ops.MODEL_CLOSE: self._model_close,
             ops.FRONT_OPEN: self._front_open,
             ops.FRONT_FEED: self._front_feed,
             ops.FRONT_RESET: self._front_reset,
@@ -65,7 +66,7 @@ class Neural(Peripheral):
         model = _at(self._models, argument)
         values = np.frombuffer(payload, np.int8)
         if values.size != np.prod(model.input["shape"]):
-            raise ValueError(f"the model takes {model.input['shape']} features, not {values.size}")
+            raise ValueError(f"model: it takes {np.prod(model.input['shape'])} features, not {values.size}")
         output = model.invoke(values)
         before = self.chip.meter.now
         self.chip.work(model.macs * self.chip.board.CYCLES["per_mac"])
@@ -78,6 +79,11 @@ class Neural(Peripheral):
         _at(self._models, argument).reset()
         return 0, b""
 
+    def _model_close(self, argument: int, payload: bytes) -> tuple[int, bytes]:
+        _at(self._models, argument)
+        self._models[argument] = None
+        return 0, b""
+
     def _front_open(self, argument: int, payload: bytes) -> tuple[int, bytes]:
         step_ms, frames = struct.unpack("<HH", payload)
         if step_ms not in (10, 20) or not 1 <= frames <= 255:
@@ -88,6 +94,8 @@ class Neural(Peripheral):
 
     def _front_feed(self, argument: int, payload: bytes) -> tuple[int, bytes]:
         front, window = _at(self._fronts, argument)
+        if len(payload) % 2:
+            raise ValueError("samples have 2 bytes each, and there is one too many or too few")
         frames = front.push(np.frombuffer(payload, "<i2"), window)
         before = self.chip.meter.now
         self.chip.work(frames * self.chip.board.CYCLES["per_frame"])
@@ -103,6 +111,6 @@ class Neural(Peripheral):
 
 
 def _at(items: list, index: int):
-    if index >= len(items):
+    if index >= len(items) or items[index] is None:
         raise OSError(errno.EINVAL, "no such handle")
     return items[index]
