@@ -1,7 +1,7 @@
 /* Checks of TensorFlow Lite models. TensorFlow Lite Micro does none: it reads what a damaged model points to.
  *
- * Checked are the flatbuffer, every index and the length of every buffer. Whether shapes, scales and options fit
- * each other is not: kernels take it for granted, so a model's bytes must have been verified before.
+ * Checked are the flatbuffer, every index and the length of every buffer. Whether shapes, scales and options
+ * fit each other is not: kernels take it for granted, so a model's bytes must have been verified before.
  */
 #ifndef CICADA_TFLM_MODEL_H
 #define CICADA_TFLM_MODEL_H
