@@ -18,9 +18,9 @@ ARENA = 128 * 1024  # for tensors, bytes
 
 # Pins: esp-tflite-micro, examples/micro_speech/main/i2s_setup.cc. Which slot of a frame carries the sound is
 # found by listening: drivers disagree about which one is called left. The gain is as for the INMP441, whose
-# sensitivity is the usual one of such microphones; not measured.
+# sensitivity is the usual one of such microphones; not measured. I2S 0 is the camera's on this chip.
 MICROPHONE = {
-    "id": 0,
+    "id": 1,
     "sck": 26,
     "ws": 32,
     "sd": 33,

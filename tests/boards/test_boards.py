@@ -100,6 +100,13 @@ def test_a_camera_is_described_as_the_module_takes_it_and_the_module_is_built(na
         assert wanted <= set(pins) <= wanted | {"pwdn", "reset"}
 
 
+@pytest.mark.parametrize("name", [name for name in NAMES if load_board(name).CHIP == "esp32"])
+def test_camera_and_microphone_do_not_share_a_peripheral(name):
+    # esp32-camera takes I2S 0 on this chip (its target/esp32/ll_cam.c).
+    board = load_board(name)
+    assert board.CAMERA is None or board.MICROPHONE["id"] == 1
+
+
 def test_the_fragment_for_all_boards_keeps_a_node_alive():
     text = (FIRMWARE / "sdkconfig.common").read_text()
     wanted = (
