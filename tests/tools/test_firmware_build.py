@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
+from cicada.tools.cli import main
 from cicada.tools.errors import UserError
 from cicada.tools.firmware import build as building
 from cicada.tools.firmware import checks
@@ -103,6 +105,14 @@ def test_a_build_is_configured_run_read_and_measured(play, capsys):
     assert "[2/2] Linking" in (play.folder / "build.log").read_text()
 
 
+def test_the_command_says_where_the_image_is_and_what_comes_next(play, capsys):
+    play()
+    assert main(["firmware", "--board", "esp32", "--model", f"kws={MODEL}"]) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"/cicada.bin: [\d,]+ bytes, \d\d.\d% of its slot free\n", out)
+    assert "make flash BOARD=esp32" in out
+
+
 def test_progress_is_a_line_for_every_tenth_where_nobody_watches(play, capsys):
     play(steps=[f"[{n}/200] Building {n}.c.obj" for n in range(1, 201)])
     building.build("esp32", [f"kws={MODEL}"])
@@ -179,6 +189,16 @@ def test_the_trained_model_comes_before_the_one_that_is_shipped(tmp_path, monkey
     (tmp_path / "kws").mkdir()
     (tmp_path / "kws" / "kws.cmod").touch()
     assert building.default_models() == [f"kws={tmp_path / 'kws' / 'kws.cmod'}"]
+
+
+def test_the_twins_image_needs_no_esp_idf(tmp_path, monkeypatch):
+    from cicada.tools.flashing import twin
+
+    for module in (twin, building.finished):
+        monkeypatch.setattr(module, "folder_of", lambda board: tmp_path / board)
+    image = building.build_twin([f"kws={MODEL}"])
+    assert image.chip == "esp32" and image.loader is None
+    assert MODEL.read_bytes() in image.app.data
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Iterator, Sequence
+from importlib.metadata import version
 from pathlib import Path
 
 from rich.console import Console
@@ -87,6 +88,17 @@ def build(
         _run(configure, folder, env, log, None)
         _run([*env.generator[1], "all"], folder, env, log, console)
     image = finished.read(board, description)
+    check_fit(image)
+    return image
+
+
+def build_twin(models: Sequence[str] = ()) -> finished.Firmware:
+    """The twin's image, which needs neither ESP-IDF nor a compiler; ``models`` as for :func:`build`."""
+    from cicada.tools.flashing import twin
+
+    chosen = (_absolute(model).split("=", 1) for model in models or default_models())
+    twin.build_twin({name: Path(path).read_bytes() for name, path in chosen}, version("cicada"))
+    image = finished.read("twin", load_board("twin"))
     check_fit(image)
     return image
 

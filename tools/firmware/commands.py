@@ -36,17 +36,23 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
 
 
 def _firmware(options: argparse.Namespace) -> int:
-    from cicada.tools.firmware.build import build, check_fit
+    from cicada.tools.firmware.build import build, build_twin, check_fit
+    from cicada.tools.flashing.firmware import folder_of
 
-    image = build(
-        options.board,
-        options.model,
-        options.idf_path,
-        options.micropython_dir,
-        options.components,
-        options.signed,
-    )
+    if options.board == "twin":
+        image = build_twin(options.model)
+    else:
+        image = build(
+            options.board,
+            options.model,
+            options.idf_path,
+            options.micropython_dir,
+            options.components,
+            options.signed,
+        )
     size, slot = check_fit(image)
-    print(f"{image.folder / 'cicada.bin'}: {size:,} bytes, {1 - size / slot:.1%} of its slot free")
+    print(
+        f"{folder_of(options.board) / 'cicada.bin'}: {size:,} bytes, {1 - size / slot:.1%} of its slot free"
+    )
     print(f"put it on a board with  make flash BOARD={options.board}")
     return 0
