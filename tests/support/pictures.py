@@ -31,6 +31,7 @@ REFUSED = (
     ("c.capture_into(b, 8, 4097)", "ValueError width and height must be 1 to 4096"),
     ("c.capture_into(b, 8, -8)", "ValueError width and height must be 1 to 4096"),
     ("c.capture_into(b, 8, 9)", "ValueError buffer must be 72 bytes, not 64"),
+    ("c.capture_into(b, 8, 7)", "ValueError buffer must be 56 bytes, not 64"),
     ("c.capture_into(b, 8, 8, (0, 0, 161, 120))", "ValueError crop must lie within the frame"),
     ("c.capture_into(b, 8, 8, (1, 0, 160, 120))", "ValueError crop must lie within the frame"),
     ("c.capture_into(b, 8, 8, (0, -1, 8, 8))", "ValueError crop must lie within the frame"),
