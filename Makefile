@@ -85,12 +85,12 @@ test: $(STAMP)  ## the whole test suite
 lint: $(STAMP)  ## ruff, clang-format and compiler warnings
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
-	@$(VENV)/bin/clang-format --dry-run --Werror $(shell git ls-files '*.c' '*.h')
+	@$(VENV)/bin/clang-format --dry-run --Werror $(shell git ls-files '*.c' '*.h' '*.cpp')
 	@$(CICADA) engine > /dev/null
 
 format: $(STAMP)  ## put sources into the common style
 	@$(VENV)/bin/ruff check --fix --quiet . ; $(VENV)/bin/ruff format --quiet .
-	@$(VENV)/bin/clang-format -i $(shell git ls-files '*.c' '*.h')
+	@$(VENV)/bin/clang-format -i $(shell git ls-files '*.c' '*.h' '*.cpp')
 
 clean:  ## remove what was built (not .venv)
 	rm -rf build

@@ -4,7 +4,7 @@
 // Not used by the application: each would cost flash or a component from the network.
 #define MICROPY_PY_BLUETOOTH (0) // 300 KB
 #define MICROPY_PY_ESPNOW (0)
-#define MICROPY_PY_NETWORK_LAN (0)        // espressif/lan867x
+#define MICROPY_PY_NETWORK_LAN (0)         // espressif/lan867x
 #define MICROPY_HW_ENABLE_MDNS_QUERIES (0) // espressif/mdns
 #define MICROPY_HW_ENABLE_MDNS_RESPONDER (0)
 #define MICROPY_HW_ENABLE_SDCARD (0)
