@@ -5,6 +5,7 @@ CMake and Ninja are played by a script that leaves a finished build behind.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -17,6 +18,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from rich.console import Console
 
 from cicada.tools.cli import main
 from cicada.tools.errors import UserError
@@ -118,6 +120,18 @@ def test_progress_is_a_line_for_every_tenth_where_nobody_watches(play, capsys):
     building.build("esp32", [f"kws={MODEL}"])
     lines = [line for line in capsys.readouterr().out.splitlines() if " % " in line]
     assert len(lines) == 10 and lines[0] == " 10 %  20 of 200" and lines[-1] == "100 %  200 of 200"
+
+
+def test_progress_is_shown_while_it_goes_on():
+    out = io.StringIO()
+
+    def lines():
+        yield "[5/10] Building"
+        assert "50 %" in out.getvalue()
+        yield "[10/10] Linking"
+
+    building._show(lines(), Console(file=out))
+    assert "100 %" in out.getvalue()
 
 
 @pytest.mark.parametrize(

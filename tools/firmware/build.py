@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from importlib.metadata import version
 from pathlib import Path
 
@@ -217,7 +218,7 @@ def _show(lines: Iterator[str], console: Console) -> None:
     bar = Progress(BarColumn(), TextColumn("{task.percentage:3.0f}% {task.description}"), console=console)
     task = bar.add_task("", total=None)
     tenth = 0
-    with bar if console.is_terminal else console:
+    with bar if console.is_terminal else nullcontext():
         for line in lines:
             step = _STEP.match(line)
             if not step:
