@@ -38,7 +38,8 @@ def engine_with(tables: str, folder: Path) -> ctypes.CDLL:
     shutil.copytree(engine.ENGINE / "frontend", copy)
     (copy / "tables.c").write_text(tables)
     library = folder / "variant.so"
-    engine.run_compiler([*engine.FLAGS, "-shared", "-o", library, *sorted(copy.glob("*.c"))])
+    others = [path for path in engine.sources() if path.parent.name != copy.name]
+    engine.run_compiler([*engine.FLAGS, "-shared", "-o", library, *sorted(copy.glob("*.c")), *others])
     return engine.load(library)
 
 
