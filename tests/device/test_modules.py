@@ -24,14 +24,18 @@ def upload(dut, name: str, data: bytes) -> None:
 
 
 def test_a_built_in_model_gives_the_bytes_of_tflm_on_the_host(dut):
-    said = dut.exec("""
+    # 50 KB of text, which take some seconds at 115200 baud.
+    said = dut.exec(
+        """
         import nn, binascii
         from node.model import split
         data = split(nn.builtin(nn.builtins()[0]))[1]
         for at in range(0, len(data), 768):
             print(binascii.b2a_base64(data[at:at + 768]).decode().strip())
         m = nn.Model(data)
-    """)
+        """,
+        timeout=120,
+    )
     host = Interpreter(b"".join(base64.b64decode(line) for line in said.split()))
     rng = np.random.default_rng(1)
     seen = set()
