@@ -283,7 +283,8 @@ class Twin:
                 ready = {key.fileobj for key, _ in selector.select(_LOOK_S)}
                 self._say(child.output())
                 self._listen()
-                self._deliver(answering=False)
+                # On a busy machine a request may have waited for longer than a hanging program is given.
+                self._deliver(answering=child.chip in ready)
                 if child.chip in ready:
                     request = child.request()
                     if request is None:

@@ -42,7 +42,15 @@ def call(op, argument=0, payload=b"", into=None, more=b""):
         _socket.write(payload)
     if more:
         _socket.write(more)
-    if _socket.readinto(_reply) != len(_reply):
+    broken = False
+    try:
+        got = _socket.readinto(_reply)
+    except KeyboardInterrupt:
+        # The signal of a Ctrl-C, which should have come with an answer. What was asked is still answered, and
+        # an answer that nobody reads would be taken for the next one.
+        broken = True
+        got = _socket.readinto(_reply)
+    if got != len(_reply):
         raise SystemExit
     # By hand, as struct.unpack would allocate a tuple at every call; the layout is _ops.REPLY.
     r = _reply
@@ -60,7 +68,7 @@ def call(op, argument=0, payload=b"", into=None, more=b""):
         _socket.readinto(into, length)
     if flags & _ops.INTERRUPT and not (_handling or held):
         _handle()
-    if flags & _ops.CTRL_C:
+    if flags & _ops.CTRL_C or broken:
         raise KeyboardInterrupt
     if status:
         _fail(status, value, answer)
