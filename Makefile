@@ -26,7 +26,7 @@ STAMP := $(VENV)/installed-$(HASH)-all
 SMALL := $(firstword $(wildcard $(STAMP)) $(VENV)/installed-$(HASH)-$(if $(filter twin,$(BOARD)),twin,flash))
 EXTRAS_flash := flash
 EXTRAS_twin := flash,twin
-EXTRAS_all := flash,twin,train,test
+EXTRAS_all := flash,twin,release,train,test
 PIP := $(VENV)/bin/python -m pip install --disable-pip-version-check $(if $(MAKE_TERMOUT),,--quiet)
 
 $(VENV)/installed-$(HASH)-%:

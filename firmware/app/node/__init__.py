@@ -8,6 +8,8 @@ The same bytes run on every board. Hardware is reached only through MicroPython'
 """
 
 VERSION = "0.1.0"
+#: Security version: raised when older firmware must not come back (docs/updates.md).
+SECURITY = 0
 
 
 def run():
