@@ -114,6 +114,7 @@ def load(path: Path) -> ctypes.CDLL:
         ("fe_quantise", None, [pointer, pointer, size]),
         ("fe_push", size, [pointer, pointer, size, pointer, size]),
         ("fe_batch", size, [pointer, pointer, size, pointer, pointer, size]),
+        ("delta_add", None, [pointer, pointer, size]),
         ("pcm_mono16", ctypes.c_uint32, [pointer, size, ctypes.c_uint, ctypes.c_uint, pointer]),
         ("img_centred", _Rect, [ctypes.c_uint32] * 4),
         ("img_fits", ctypes.c_bool, [ctypes.c_uint32, ctypes.c_uint32, pointer, *[ctypes.c_uint32] * 2]),
@@ -262,6 +263,24 @@ def mono16(frames: NDArray[np.int32], slot: int, gain_bits: int) -> tuple[NDArra
     out = np.empty(len(frames), np.int16)
     span = _library().pcm_mono16(frames.ctypes.data, len(frames), slot, gain_bits, out.ctypes.data)
     return out, span
+
+
+def add(target: NDArray[np.uint8], difference: NDArray[np.uint8]) -> None:
+    """Add ``difference`` to ``target`` in place, each byte modulo 256: what an update's differences are.
+
+    Args:
+        target: ``uint8[n]``, C-contiguous and writable.
+        difference: ``uint8[n]``, C-contiguous; the same array or one that does not overlap it.
+
+    Raises:
+        ValueError: for any other dtype or shape, or a target that cannot be written in place.
+    """
+    for array in (target, difference):
+        if array.dtype != np.uint8 or array.ndim != 1 or not array.flags.c_contiguous:
+            raise ValueError(f"bytes must be contiguous uint8[n], not {array.dtype}{list(array.shape)}")
+    if not target.flags.writeable or len(target) != len(difference):
+        raise ValueError("target must be writable and as long as the difference")
+    _library().delta_add(target.ctypes.data, difference.ctypes.data, len(target))
 
 
 #: Forms of a pixel, in the order of ``img_form`` (``image/scale.h``): gray byte, gray - 128 as int8, RGB565
