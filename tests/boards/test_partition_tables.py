@@ -15,9 +15,10 @@ from cicada.tools.firmware.build import boards
 from cicada.tools.firmware.tables import check_partitions, compatible, faults, read_csv
 from cicada.tools.paths import BOARDS
 from cicada.tools.twin import partitions
+from cicada.tools.twin.flash import SECTOR
 from cicada.tools.twin.image import partition_table
 
-NAMES = boards()
+NAMES = [*boards(), "twin"]
 TABLE = read_csv(BOARDS / "esp32" / "partitions.csv")
 FLASH = 4 << 20
 
@@ -31,6 +32,7 @@ def test_a_board_has_all_partitions_in_its_flash(name):
     table = {p.label: p for p in check_partitions(name)}
     assert [label for label, _, _ in tables.NEEDED] == list(table)
     assert min(table[label].size for label in ("model_0", "model_1")) >= 256 * 1024
+    assert table["updates"].size >= 4 * SECTOR
     assert all(p.offset % 0x10000 == 0 for p in table.values() if p.type == partitions.APP)
 
 
@@ -57,6 +59,10 @@ def test_boards_with_the_same_flash_have_the_same_table():
         (changed("outbox", label="log"), "needs a partition outbox"),
         (changed("outbox", label="model_0"), "two partitions are called model_0"),
         (changed("model_0", subtype=0x41), "model_0 is not of type 1, subtype 0x40"),
+        (changed("updates", subtype=0x41), "updates is not of type 1, subtype 0x42"),
+        (changed("updates", type=0), "updates is not of type 1, subtype 0x42"),
+        (changed("updates", label="log"), "needs a partition updates"),
+        (changed("updates", size=0x3000), "the journal of updates needs 0x4000"),
         (changed("otadata", size=0x1000), "otadata must have 0x2000 bytes"),
         (changed("vfs", label="a name of 16 byt"), "no name of 1 to 15 bytes"),
     ],

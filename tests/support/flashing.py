@@ -15,6 +15,7 @@ from cicada.tools.twin.flash import NorFlash, PowerCut
 from cicada.tools.twin.image import partition_table
 from cicada.tools.twin.netport import ResetLines
 from cicada.tools.twin.romloader import RomLoader
+from support.slots import SLOTS
 
 MAC = bytes.fromhex("240ac4c1cada")
 SIZE = 4 << 20
@@ -137,8 +138,8 @@ def build(
     parts = {
         "bootloader": (0x1000, "bootloader/bootloader.bin", boot if boot is not None else loader()),
         "partition-table": (0x8000, "partition_table/partition-table.bin", table),
-        "otadata": (0xE000, "ota_data_initial.bin", b"\xff" * 0x2000),
-        "app": (0x10000, "cicada.bin", image),
+        "otadata": (SLOTS["otadata"].offset, "ota_data_initial.bin", b"\xff" * 0x2000),
+        "app": (SLOTS["ota_0"].offset, "cicada.bin", image),
     }
     about: dict = {
         "write_flash_args": ["--flash_mode", "dio", "--flash_size", "4MB", "--flash_freq", "40m"],

@@ -20,6 +20,7 @@ from cicada.tools.twin.image import compile_python, partition_table
 from cicada.tools.twin.sound import Played, Sound
 from cicada.tools.twin.twin import Twin
 from cicada.training import container
+from support.slots import SLOTS
 
 LABELS = ["_silence_", "_unknown_", "yes", "no"]
 #: No word, nothing but the room's hiss.
@@ -101,7 +102,8 @@ def flash_of(payload: bytes) -> bytes:
     flash = bytearray(b"\xff" * board.FLASH_SIZE)
     table = partition_table("twin")
     flash[0x8000 : 0x8000 + len(table)] = table
-    flash[0x10000 : 0x10000 + len(image)] = image
+    at = SLOTS["ota_0"].offset
+    flash[at : at + len(image)] = image
     return bytes(flash)
 
 

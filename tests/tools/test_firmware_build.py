@@ -27,6 +27,7 @@ from cicada.tools.firmware import checks
 from cicada.tools.firmware.checks import Environment
 from cicada.tools.flashing.twin import build_twin
 from cicada.tools.paths import FIRMWARE, ROOT
+from support.slots import SLOTS
 
 MODEL = FIRMWARE / "models" / "kws.cmod"
 _PLAYER = """#!{python}
@@ -176,11 +177,13 @@ def test_a_failure_is_its_first_error_and_where_the_rest_is(play, settings, said
 
 
 def test_an_image_without_room_for_updates_is_refused(play, tmp_path):
-    # 1.5 MB slots, 5 % of which is 75 KB: a model of 1.4 MB leaves too little beside the application.
-    slot = 0x170000
+    # 5 % of a slot is 85 KB: a model of 94 % leaves too little beside the application.
+    slot = SLOTS["ota_0"].size
     full = build_twin({"kws": MODEL.read_bytes(), "big": bytes(int(slot * 0.94))}, "0.1.0", tmp_path / "full")
     play(made=full)
-    with pytest.raises(UserError, match=r"the image has \d+ bytes, its slots 1507328: 5% must stay free"):
+    with pytest.raises(
+        UserError, match=r"the image has \d+ bytes, its slots " + str(slot) + r": 5% must stay free"
+    ):
         building.build("esp32", [f"kws={MODEL}"])
 
 

@@ -21,11 +21,13 @@ from cicada.tools.twin import otadata, partitions
 from cicada.tools.twin.boot import NothingBoots, boot
 from cicada.tools.twin.flash import SECTOR, SHAPES, Cut, NorFlash, PowerCut
 from support.flashing import SIZE, Board, app, build, loader
+from support.slots import SLOTS
 
 APP_SIZE = 90_000
 CUTS = 3  # tries of each kind of fault; hundreds were tried once
-OTA_0, OTA_1, OTADATA, TABLE, LOADER = 0x10000, 0x180000, 0xE000, 0x8000, 0x1000
-VFS, NVS = 0x380000, 0x9000
+TABLE, LOADER = 0x8000, 0x1000
+OTA_0, OTA_1, OTADATA = (SLOTS[label].offset for label in ("ota_0", "ota_1", "otadata"))
+VFS, NVS, MODEL = (SLOTS[label].offset for label in ("vfs", "nvs", "model_0"))
 
 
 @pytest.fixture(autouse=True)
@@ -119,17 +121,17 @@ def test_a_slot_chosen_over_the_air_gives_way_to_the_new_build(board, folder):
     assert booted(board) == ("air", "ota_1")
     put(board, build(folder, app("2", APP_SIZE)))
     assert booted(board) == ("2", "ota_0")
-    assert inspect(board.read(OTA_1, 0x170000), "esp32")
+    assert inspect(board.read(OTA_1, SLOTS["ota_1"].size), "esp32")
 
 
 def test_contents_of_data_partitions_that_belong_to_the_build_are_written(board, folder):
     build(folder, app("2", APP_SIZE))
     (folder / "phy.bin").write_bytes(b"model" * 1000)
     about = json.loads((folder / "flasher_args.json").read_text())
-    about["flash_files"]["0x2f0000"] = "phy.bin"
+    about["flash_files"][hex(MODEL)] = "phy.bin"
     (folder / "flasher_args.json").write_text(json.dumps(about))
     put(board, folder)
-    assert board.read(0x2F0000, 5000) == b"model" * 1000
+    assert board.read(MODEL, 5000) == b"model" * 1000
 
 
 def test_a_byte_that_rotted_is_mended(board, folder):
@@ -241,8 +243,9 @@ def test_a_board_that_does_not_answer_is_one_line(folder):
 
 # Partition tables
 
-_OTHER = """nvs,data,nvs,0x9000,0x5000
-otadata,data,ota,0xe000,0x2000
+_OTHER = """nvs,data,nvs,0x9000,0x4000
+otadata,data,ota,0xd000,0x2000
+phy_init,data,phy,0xf000,0x1000
 ota_0,app,ota_0,0x10000,0x180000
 ota_1,app,ota_1,0x190000,0x180000
 vfs,data,fat,0x310000,0xf0000
@@ -258,7 +261,7 @@ def other_table():
 def test_another_partition_table_is_refused_and_nothing_written(board, folder):
     build(folder, app("2", APP_SIZE), table=other_table())
     with pytest.raises(
-        UserError, match="would lose the contents of model_0, model_1, outbox, vfs: nothing was"
+        UserError, match="would lose the contents of model_0, model_1, outbox, updates, vfs: nothing was"
     ) as how:
         put(board, folder)
     assert "--repartition" in str(how.value) and not board.log

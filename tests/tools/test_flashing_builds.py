@@ -13,6 +13,7 @@ from cicada.tools.flashing.images import ImageError, inspect
 from cicada.tools.twin import appimage
 from cicada.tools.twin.flash import NorFlash
 from support.flashing import SIZE, Board, app, build, loader
+from support.slots import SLOTS
 
 APP_SIZE = 90_000
 
@@ -37,7 +38,10 @@ _BROKEN = {
     "a flipped bit in the loader": (lambda f: _flip(f / _LOADER, 500), "the bootloader in .* would not boot"),
     "cut off": (lambda f: _cut(f / _APP), "cut off"),
     "the table's MD5": (lambda f: _flip(f / _TABLE, 5), "partition table of 'twin'"),
-    "too large": (lambda f: (f / _APP).write_bytes(app("1", 0x170000)), "its slot ota_0 only 1507328"),
+    "too large": (
+        lambda f: (f / _APP).write_bytes(app("1", SLOTS["ota_0"].size)),
+        f"ota_0 only {SLOTS['ota_0'].size}",
+    ),
     "a loader on the table": (
         lambda f: (f / _LOADER).write_bytes(loader() + bytes(30_000)),
         "reaches into the partition table",
@@ -75,9 +79,10 @@ def test_a_build_for_another_chip_is_refused(folder):
 
 def test_pieces_outside_data_partitions_are_refused(folder):
     build(folder, app("1", APP_SIZE))
-    (folder / "data.bin").write_bytes(bytes(0x10001))
+    (folder / "data.bin").write_bytes(bytes(SLOTS["outbox"].size + 1))
     about = json.loads((folder / "flasher_args.json").read_text())
-    for at in ("0x370000", "0x180000"):  # larger than outbox; an app slot
+    for slot in ("outbox", "ota_1"):  # the first is too small, the second holds an app
+        at = hex(SLOTS[slot].offset)
         files = about["flash_files"] | {at: "data.bin"}
         (folder / "flasher_args.json").write_text(json.dumps(about | {"flash_files": files}))
         with pytest.raises(UserError, match="data.bin of 'twin' .* lies in no data partition"):
@@ -128,7 +133,8 @@ def test_a_boot_loader_belongs_where_its_chip_looks(folder, chip, at):
 
 def test_an_application_in_the_second_slot_would_never_be_started(folder):
     build(folder, app("1", APP_SIZE))
+    at = hex(SLOTS["ota_1"].offset)
     text = (folder / "flasher_args.json").read_text()
-    (folder / "flasher_args.json").write_text(text.replace('"0x10000"', '"0x180000"'))
-    with pytest.raises(UserError, match="is at 0x180000, where no board would start it"):
+    (folder / "flasher_args.json").write_text(text.replace(f'"{hex(SLOTS["ota_0"].offset)}"', f'"{at}"'))
+    with pytest.raises(UserError, match=f"is at {at}, where no board would start it"):
         put(NorFlash(SIZE), folder)

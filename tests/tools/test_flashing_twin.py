@@ -28,7 +28,11 @@ from cicada.tools.twin.netport import NetworkPort
 from cicada.tools.twin.romloader import RomLoader
 from cicada.tools.twin.twin import Twin
 from support.flashing import MAC, SIZE, Board, app, build
+from support.slots import SLOTS
 from support.twins import QUIET, script_flash
+
+VFS = SLOTS["vfs"]
+OTA_0, OTA_1, OTADATA = (SLOTS[label].offset for label in ("ota_0", "ota_1", "otadata"))
 
 # pyserial 3.5's own, on Python 3.10 and later.
 pytestmark = pytest.mark.filterwarnings(r"ignore:set(Daemon|Name)\(\) is deprecated:DeprecationWarning")
@@ -84,7 +88,7 @@ def running(tmp_path, monkeypatch):
 def build_of(contents, folder):
     """A build of which ``contents`` are the flash of a board that was never used."""
     twin.build_twin({}, "1", folder)
-    image = contents[0x10000:]
+    image = contents[OTA_0:]
     (folder / "cicada.bin").write_bytes(image[: appimage.verify(image, "esp32", len(image)).length])
     return folder
 
@@ -102,11 +106,11 @@ def test_a_running_twin_gets_a_changed_program_and_says_its_new_line(running, tm
     # ota_1 was empty, so it is filled first; beyond that only sectors that differ are touched.
     touched = {operation.at // SECTOR * SECTOR for operation in log}
     differing = {
-        at for at in range(0x10000, 0x180000, SECTOR) if before[at : at + SECTOR] != new[at : at + SECTOR]
+        at for at in range(OTA_0, OTA_1, SECTOR) if before[at : at + SECTOR] != new[at : at + SECTOR]
     }
-    assert {at for at in touched if at < 0x180000} == differing | {0xE000}
+    assert {at for at in touched if at < OTA_1} == differing | {OTADATA}
     assert 0 < len(differing) < 10
-    assert all(0x180000 <= at < 0x2F0000 for at in touched - differing - {0xE000})
+    assert all(OTA_1 <= at < SLOTS["model_0"].offset for at in touched - differing - {OTADATA})
 
 
 def test_a_twin_that_goes_away_half_way_is_one_line_and_the_same_command_goes_on(running, tmp_path):
@@ -115,7 +119,7 @@ def test_a_twin_that_goes_away_half_way_is_one_line_and_the_same_command_goes_on
     folder = build_of(new, tmp_path / "build")
 
     def cut(operation):
-        if operation.at >= 0x180000 + 9 * SECTOR:
+        if operation.at >= OTA_1 + 9 * SECTOR:
             running.flash.on_operation = None
             running.twin.ports.network._forget()
 
@@ -141,7 +145,7 @@ def test_the_build_has_esp_idfs_shape_and_holds_the_same_bytes_as_the_flash_imag
         assert whole[piece.at :][: len(piece.data)] == piece.data
     about = json.loads((folder / "flasher_args.json").read_text())
     assert about["extra_esptool_args"]["chip"] == "esp32" and about["flash_settings"]["flash_size"] == "4MB"
-    assert about["app"] == {"offset": "0x10000", "file": "cicada.bin", "encrypted": "false"}
+    assert about["app"] == {"offset": hex(OTA_0), "file": "cicada.bin", "encrypted": "false"}
     payload = appimage.verify(firmware.app.data, "esp32", firmware.slot.size).payload
     assert romfs.unpack(payload)["models/kws.cmod"] == model
 
@@ -244,7 +248,7 @@ def test_a_port_of_this_machine_is_opened_and_closed(tmp_path):
     try:
         image = app("1", 20_000)
         flash("twin", os.ttyname(slave), folder=build(tmp_path, image))
-        assert memory.read(0x10000, len(image)) == image
+        assert memory.read(OTA_0, len(image)) == image
         with serial.Serial(os.ttyname(slave), exclusive=True):  # nobody holds it any more
             with pytest.raises(UserError, match="is in use by another program"):
                 flash("twin", os.ttyname(slave), folder=tmp_path)
@@ -264,15 +268,15 @@ def board(tmp_path, monkeypatch):
     monkeypatch.setattr(time, "sleep", lambda seconds: None)
     memory = NorFlash(SIZE)
     flash("twin", "p", line=Board(memory), folder=build(tmp_path / "build", app("1", 20_000)))
-    memory.program(0x380000, b"recordings")
+    memory.program(VFS.offset, b"recordings")
     return memory
 
 
 def test_one_partition_is_erased_by_name(board):
     before = board.read(0, SIZE)
     assert erase("twin", "p", "vfs", sure=True, line=Board(board)) == 0
-    assert board.read(0x380000, 0x80000) == b"\xff" * 0x80000
-    assert board.read(0, 0x380000) == before[:0x380000]
+    assert board.read(VFS.offset, VFS.size) == b"\xff" * VFS.size
+    assert board.read(0, VFS.offset) == before[: VFS.offset]
 
 
 def test_all_of_it_is_erased(board):
@@ -283,7 +287,7 @@ def test_all_of_it_is_erased(board):
 
 
 def test_an_unknown_partition_is_named_with_those_there_are(board):
-    with pytest.raises(UserError, match="no partition 'vsf': it has nvs, otadata, ota_0"):
+    with pytest.raises(UserError, match="no partition 'vsf': it has nvs, otadata, phy_init, ota_0"):
         erase("twin", "p", "vsf", sure=True, line=Board(board))
 
 
@@ -299,7 +303,8 @@ def test_nothing_is_erased_without_a_yes(board, monkeypatch, capsys):
         )
         assert erase("twin", "p", "vfs", line=Board(board)) == code
         assert (board.operations > before) == (code == 0)
-    assert asked[0] == "erase vfs (512 KiB at 0x380000) of the ESP32-D0WD-V3 (revision v3.1) at p? [y/N] "
+    where = f"({VFS.size // 1024} KiB at 0x{VFS.offset:x})"
+    assert asked[0] == f"erase vfs {where} of the ESP32-D0WD-V3 (revision v3.1) at p? [y/N] "
     assert "nothing was erased" in capsys.readouterr().out
 
 

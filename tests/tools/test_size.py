@@ -9,6 +9,7 @@ from cicada.tools.errors import UserError
 from cicada.tools.flashing.size import size
 from cicada.tools.flashing.sizes import component, measure
 from support.flashing import app, build
+from support.slots import SLOTS
 
 _SCRIPT = """
 IDF_TARGET_ESP32 = 0;
@@ -123,8 +124,8 @@ def test_the_table_names_the_largest_first_and_the_spare_room(folder, capsys):
     said = capsys.readouterr().out
     assert said.index("node") < said.index("engine") < said.index("total")
     assert "50,792" in said and "28,064" in said
-    length = len(app("1", 100_000))
-    assert f"image: {length:,} of 1,507,328 bytes in ota_0, {1 - length / 1507328:.1%} spare\n" in said
+    length, slot = len(app("1", 100_000)), SLOTS["ota_0"].size
+    assert f"image: {length:,} of {slot:,} bytes in ota_0, {1 - length / slot:.1%} spare\n" in said
     assert "change" not in said
 
 
@@ -161,10 +162,11 @@ def test_many_components_are_summed_up_unless_all_are_wanted(tmp_path, capsys):
 
 
 def test_an_image_that_is_too_large_is_said(folder, capsys):
-    build(folder, app("1", 1_480_000))
+    slot = SLOTS["ota_0"].size
+    build(folder, app("1", int(slot * 0.98)))
     size("twin", folder=folder)
-    assert "1.8% spare: less than 5%" in capsys.readouterr().out
-    build(folder, app("1", 1_600_000))
+    assert "2.0% spare: less than 5%" in capsys.readouterr().out
+    build(folder, app("1", int(slot * 1.06)))
     size("twin", folder=folder)
     assert "it does not fit" in capsys.readouterr().out
 

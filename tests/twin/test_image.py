@@ -13,10 +13,11 @@ from cicada.tools.errors import UserError
 from cicada.tools.twin import appimage, image, otadata, partitions, romfs
 from cicada.tools.twin.boot import boot
 from cicada.tools.twin.flash import NorFlash
+from support.slots import SLOTS
 
 BOARD = load_board("twin")
 PAYLOAD = romfs.pack({"main.mpy": b"\0" * 40, "models/kws.cmod": bytes(range(200))})
-OTA_0 = 0x10000
+OTA_0 = SLOTS["ota_0"].offset
 
 
 def flash(app):
@@ -77,7 +78,7 @@ def test_flash_image_holds_the_application_and_the_model():
 
 def test_image_too_large_for_its_slot_is_refused():
     with pytest.raises(UserError, match="slot ota_0"):
-        image.flash_image("twin", {"kws": b"\0" * 0x170000}, "1")
+        image.flash_image("twin", {"kws": b"\0" * SLOTS["ota_0"].size}, "1")
 
 
 def test_syntax_error_names_file_and_line(tmp_path):
@@ -135,6 +136,6 @@ def test_no_image_whatever_it_holds_raises_anything_else(noise, at, check):
     raw = bytearray(app())
     raw[at : at + len(noise)] = noise
     try:
-        appimage.verify(raw, "esp32", 0x170000, check)
+        appimage.verify(raw, "esp32", SLOTS["ota_0"].size, check)
     except appimage.ImageError:
         pass

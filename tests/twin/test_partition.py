@@ -12,10 +12,10 @@ from cicada.tools.twin import appimage, otadata
 from cicada.tools.twin.flash import SHAPES, Cut, NorFlash
 from cicada.tools.twin.twin import Twin
 from support.images import new_image
+from support.slots import SLOTS
 from support.twins import QUIET, flash_of, run_script, script_flash
 
 BOARD = load_board("twin")
-OTA_1 = 0x180000
 
 # After MicroPython's own test for OTA: copy, boot the copy without confirming it, boot it again and confirm
 # it, go back. Every boot says what runs; RTC memory counts the steps.
@@ -62,7 +62,7 @@ def test_rollback_and_confirmation_as_micropythons_own_test_has_them(tmp_path):
         ("4", "ota_1", "ota_1"),
         ("5", "ota_0", "ota_0"),
     ]
-    entries = [otadata.Entry.parse(twin.flash.read(0xE000 + i * 0x1000, 32)) for i in (0, 1)]
+    entries = [otadata.Entry.parse(twin.flash.read(SLOTS["otadata"].offset + i * 0x1000, 32)) for i in (0, 1)]
     assert [e.state_name for e in entries] == ["valid", "valid"]
 
 
@@ -78,7 +78,7 @@ def test_an_update_changes_the_code_that_runs(tmp_path):
     """The new image lies in the model partition, from where the old program copies it into the spare slot."""
     image = new_image(tmp_path, "2.0.0")
     flash = NorFlash(BOARD.FLASH_SIZE, script_flash(UPDATE % len(image), tmp_path))
-    flash.program(0x2F0000, image)
+    flash.program(SLOTS["model_0"].offset, image)
     twin = Twin(flash, BOARD, QUIET)
     twin.run(60)
     assert "running 2.0.0" in twin.text and twin.booted.image.version == "2.0.0"
@@ -103,7 +103,7 @@ machine.reset()
 def test_ten_power_cuts_in_an_update_end_in_a_whole_image_each_time(shape, tmp_path):
     image = new_image(tmp_path, "2.0.0")
     base = NorFlash(BOARD.FLASH_SIZE, script_flash(UPDATE % len(image), tmp_path))
-    base.program(0x2F0000, image)
+    base.program(SLOTS["model_0"].offset, image)
     before = base.snapshot()
     base.log = []
     Twin(base, BOARD, QUIET).run(60)
@@ -150,6 +150,7 @@ machine.deepsleep()
 
 
 def test_errors_are_those_of_the_port(tmp_path):
+    vfs = SLOTS["vfs"]
     text = run_script(ERRORS, tmp_path).text
     lines = [line for line in text.splitlines() if line.startswith(("error", "no error", "small"))]
     assert lines == [
@@ -161,9 +162,10 @@ def test_errors_are_those_of_the_port(tmp_path):
         "error OSError (-5379, 'ESP_ERR_OTA_VALIDATE_FAILED')",
         "error OSError (-5379, 'ESP_ERR_OTA_VALIDATE_FAILED')",
         "no error -22",
-        "no error (128, 4096, 0, (1, 129, 3670016, 524288, 'vfs', False))",
+        f"no error ({vfs.size // 4096}, 4096, 0, (1, 129, {vfs.offset}, {vfs.size}, 'vfs', False))",
         "no error None",
-        "error ValueError ('programming 0xf0 over 0x0f at 0x383000 would set bits: erase the sector first',)",
+        f"error ValueError ('programming 0xf0 over 0x0f at 0x{vfs.offset + 0x3000:x} would set bits: "
+        "erase the sector first',)",
         "small blocks bytearray(b'bbb') bytearray(b'b\\xff')",
     ]
 
@@ -239,7 +241,7 @@ def test_an_nvs_image_of_espressifs_tool_is_read(tmp_path):
     )  # fmt: skip
     assert made.returncode == 0, made.stdout + made.stderr
     flash = NorFlash(BOARD.FLASH_SIZE, script_flash(NVS_STEPS, tmp_path))
-    flash.program(0x9000, (tmp_path / "out.bin").read_bytes())
+    flash.program(SLOTS["nvs"].offset, (tmp_path / "out.bin").read_bytes())
     twin = Twin(flash, BOARD, QUIET)
     twin.run(20)
     assert "value -77" in twin.text and "value (4, b'abcd')" in twin.text
@@ -253,7 +255,8 @@ def test_a_damaged_image_found_after_sleep_is_a_panic_and_then_passed_over(tmp_p
         "p.writeblocks(0, bytes(64), 288)\nmachine.deepsleep(1000)\n"
     )
     image = bytearray(script_flash(code, tmp_path))
-    image[OTA_1 : OTA_1 + 0x100000] = image[0x10000:0x110000]
+    one, two = (SLOTS[label].offset for label in ("ota_0", "ota_1"))
+    image[two : two + 0x100000] = image[one : one + 0x100000]
     twin = Twin(image, BOARD, QUIET)
     twin.run(30)
     assert re.findall(r"cause (\d)|(Guru)", twin.text) == [("1", ""), ("", "Guru"), ("2", "")]

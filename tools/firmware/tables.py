@@ -22,6 +22,8 @@ FIRST = partitions.TABLE + 0x1000
 LABEL_LENGTH = 15  # 16 bytes with the end
 #: Smallest useful partition for a model container, bytes.
 MODEL_SIZE = 0x40000
+#: Smallest partition for the journal of updates, bytes: four sectors, which it writes in turn.
+UPDATES_SIZE = 0x4000
 
 _TYPES = {"app": APP, "data": DATA}
 _SUBTYPES = {
@@ -39,7 +41,7 @@ _SUBTYPES = {
         "littlefs": 0x83,
     },
 }
-_MODEL, _OUTBOX = 0x40, 0x41
+_MODEL, _OUTBOX, _UPDATES = 0x40, 0x41, 0x42
 #: What every board's table holds: label, type, subtype.
 NEEDED = (
     ("nvs", DATA, partitions.NVS),
@@ -50,6 +52,7 @@ NEEDED = (
     ("model_0", DATA, _MODEL),
     ("model_1", DATA, _MODEL),
     ("outbox", DATA, _OUTBOX),
+    ("updates", DATA, _UPDATES),
     ("vfs", DATA, 0x81),
 )
 
@@ -145,6 +148,10 @@ def _needs(table: dict[str, Partition]) -> list[str]:
     for label in ("model_0", "model_1"):
         if label in table and table[label].size < MODEL_SIZE:
             found.append(f"{label} has 0x{table[label].size:x} bytes, a model needs 0x{MODEL_SIZE:x}")
+    if "updates" in table and table["updates"].size < UPDATES_SIZE:
+        found.append(
+            f"updates has 0x{table['updates'].size:x} bytes, the journal of updates needs 0x{UPDATES_SIZE:x}"
+        )
     return found
 
 
