@@ -1,0 +1,1 @@
+"""Signed releases of firmware and models: keys, manifests, payloads, and the folder devices update from."""
