@@ -7,7 +7,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cicada.tools.twin.flash import PAGE, SECTOR, SHAPES, SIZES, Cut, IllegalOperation, NorFlash, PowerCut
+from cicada.tools.twin.flash import (
+    PAGE,
+    SECTOR,
+    SHAPES,
+    SIZES,
+    WORD,
+    Cut,
+    IllegalOperation,
+    NorFlash,
+    PowerCut,
+    torn,
+)
 
 SIZE = SIZES[0]
 
@@ -100,6 +111,7 @@ def test_operations_are_pages_and_sectors_and_wear_is_counted():
         (2, "program", SECTOR + 200, 56),
         (3, "program", SECTOR + 256, 200),
     ]
+    assert (flash.log[3].old, flash.log[3].new) == (b"\xff" * 200, bytes(200))
     assert list(flash.wear[:4]) == [0, 1, 1, 0] and flash.operations == 4
 
 
@@ -149,6 +161,31 @@ def test_the_same_cut_leaves_the_same_bytes_another_seed_others(shape):
 
     assert cut(1) == cut(1)
     assert len({cut(seed) for seed in range(8)}) > 4
+
+
+@given(st.integers(0, 600), st.integers(1, 300), st.integers(0, 10**6))
+def test_a_hole_is_one_aligned_word_that_stays_as_it_was(at, size, seed):
+    old, new = b"\xff" * size, bytes(size)
+    left = torn(old, new, "hole", seed, at)
+    kept = [at + i for i in range(size) if left[i] == 0xFF]
+    assert kept and {place // WORD for place in kept} == {kept[0] // WORD}
+    assert all(left[i] == 0xFF for i in range(size) if (at + i) // WORD == kept[0] // WORD)
+
+
+def test_holes_reach_every_word():
+    found = {torn(b"\xff" * 32, bytes(32), "hole", seed).index(0xFF) for seed in range(8)}
+    assert found == set(range(0, 32, 4))
+
+
+def test_looks_are_told_but_not_what_a_program_compares():
+    flash = NorFlash(SIZE, _fresh())
+    looks = []
+    flash.on_read = lambda at, count: looks.append((at, count))
+    flash.read(5, 3)
+    flash.view(SECTOR, 16)
+    flash.program(0, b"x")
+    flash.erase(0)
+    assert looks == [(5, 3), (SECTOR, 16)]
 
 
 def test_a_cut_can_be_told_by_its_name():

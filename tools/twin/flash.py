@@ -19,19 +19,21 @@ import os
 import random
 from array import array
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from cicada.tools.errors import UserError, from_os_error
 
 SECTOR = 4096
 PAGE = 256
+WORD = 4
 SIZES = (4 << 20, 8 << 20, 16 << 20)
 
 BEFORE, INSIDE, AFTER = "before", "inside", "after"
-#: What a torn operation leaves: a prefix of its bytes; a random part of its bits; a prefix whose last byte is
-#: torn in its bits; or bits alone, but only in part of the area.
-SHAPES = ("prefix", "bits", "byte", "patch")
+#: What a torn operation leaves: a prefix or a suffix of its bytes; a random part of its bits; a prefix whose
+#: last byte is torn in its bits; bits alone, but only in part of the area; or everything but one aligned
+#: 32-bit word (of the words it touches the one numbered by the seed).
+SHAPES = ("prefix", "suffix", "bits", "byte", "patch", "hole")
 
 
 class IllegalOperation(ValueError):
@@ -86,12 +88,17 @@ class Cut:
 
 @dataclass(frozen=True)
 class Operation:
-    """One operation: ``kind`` is ``program`` or ``erase``, ``size`` bytes from ``at``."""
+    """One operation: ``kind`` is ``program`` or ``erase``, ``size`` bytes from ``at``.
+
+    ``old`` is what lay there before, ``new`` what the operation was to leave there.
+    """
 
     number: int
     kind: str
     at: int
     size: int
+    old: bytes = field(default=b"", repr=False)
+    new: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True)
@@ -117,6 +124,8 @@ class NorFlash:
         wear: erase cycles of every sector.
         cut: the power cut to come, or None; it is taken away when it happens.
         log: where operations are noted down if it is a list; None keeps nothing.
+        on_read: called with offset and length before bytes are looked at; None by default. The chip's own
+            look at what a program would overwrite does not count.
     """
 
     def __init__(
@@ -138,6 +147,7 @@ class NorFlash:
         self.cut: Cut | None = None
         self.log: list[Operation] | None = None
         self.on_operation = on_operation
+        self.on_read: Callable[[int, int], None] | None = None
 
     @classmethod
     def open(cls, path: Path) -> NorFlash:
@@ -165,6 +175,8 @@ class NorFlash:
     def view(self, at: int, count: int) -> memoryview:
         """The same without a copy; it shows what is there when it is looked at."""
         self._inside(at, count, "read")
+        if self.on_read:
+            self.on_read(at, count)
         return self._data[at : at + count].toreadonly()
 
     def program(self, at: int, data: bytes | bytearray | memoryview) -> None:
@@ -233,24 +245,33 @@ class NorFlash:
             self.cut = None
         if due and cut.when == BEFORE:
             raise PowerCut(cut)
+        area = self._data[at : at + len(new)]
+        old = bytes(area)
+        operation = Operation(number, kind, at, len(new), old, new)
         if self.log is not None:
-            self.log.append(Operation(number, kind, at, len(new)))
+            self.log.append(operation)
         if kind == "erase":
             self.wear[at // SECTOR] += 1
-        area = self._data[at : at + len(new)]
-        area[:] = torn(bytes(area), new, cut.shape, cut.seed) if due and cut.when == INSIDE else new
+        area[:] = torn(old, new, cut.shape, cut.seed, at) if due and cut.when == INSIDE else new
         if due:
             raise PowerCut(cut)
         if self.on_operation:
-            self.on_operation(Operation(number, kind, at, len(new)))
+            self.on_operation(operation)
 
 
-def torn(old: bytes, new: bytes, shape: str, seed: int) -> bytes:
-    """What lies there when the power goes while ``old`` becomes ``new`` (same length, not empty)."""
+def torn(old: bytes, new: bytes, shape: str, seed: int, at: int = 0) -> bytes:
+    """What lies at ``at`` when the power goes while ``old`` becomes ``new`` (same length, not empty)."""
+    if shape == "hole":
+        first = at // WORD
+        word = first + seed % ((at + len(old) - 1) // WORD - first + 1)
+        start, stop = max(word * WORD - at, 0), (word + 1) * WORD - at
+        return new[:start] + old[start:stop] + new[stop:]
     rng = random.Random(f"{shape}:{seed}:{len(old)}")
     done = rng.randrange(len(old))  # bytes that were finished
     if shape == "prefix":
         return new[:done] + old[done:]
+    if shape == "suffix":
+        return old[:done] + new[done:]
     if shape == "byte":
         return new[:done] + _some_bits(old[done : done + 1], new[done : done + 1], rng) + old[done + 1 :]
     if shape == "bits":
