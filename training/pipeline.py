@@ -25,6 +25,7 @@ from cicada.training import (
     features,
     figures,
     flatbuffer,
+    selftest,
     streaming,
 )
 from cicada.training.corpora import Corpus, open_corpus
@@ -185,7 +186,8 @@ class Pipeline:
             "amounts": asdict(self.budget.amounts),
             "seed": self.seed,
             "code": _code("features", "scenes", "windows", "augment", "corpora/noise")
-            + hash_files([FIRMWARE / "engine", ROOT / "tools" / "engine.py", ROOT / "tools" / "audio.py"]),
+            + hash_files([FIRMWARE / "engine" / "frontend"])
+            + hash_files([ROOT / "tools" / "engine.py", ROOT / "tools" / "audio.py"]),
             "packages": _versions("numpy", "soxr", "soundfile"),
         }
 
@@ -256,6 +258,7 @@ class Pipeline:
             "flatbuffer",
             "manifest",
             "pipeline",
+            "selftest",
         )
         return {
             "model": self.quantised.name,
@@ -298,6 +301,7 @@ class Pipeline:
             data=self.corpus.source,
             inputs=key_of_inputs,
         )
+        about["selftest"] = selftest.vector(interpreter)
         header, source = export.c_sources(blob, about)
         (folder / "kws.tflite").write_bytes(blob)
         (folder / "kws.cmod").write_bytes(container.pack(about, blob))

@@ -14,7 +14,7 @@ import pytest
 
 from cicada.tools.errors import UserError
 from cicada.tools.tflm import Interpreter
-from cicada.training import container, pipeline
+from cicada.training import container, pipeline, selftest
 from cicada.training.pipeline import Result
 from support.chirps import make
 
@@ -62,6 +62,7 @@ def test_artefacts_belong_together(made):
     assert manifest["arena"] == result.arena_bytes == Interpreter(blob).arena
     assert manifest["macs"] == result.macs and manifest["data"] == result.source
     assert manifest["decision"] == result.metrics["decision"]
+    assert manifest["selftest"] == selftest.vector(Interpreter(blob))
     header = (folder / "kws" / "kws_model.h").read_text()
     assert hashlib.sha256(blob).hexdigest() in header and f"KWS_MODEL_LEN {len(blob)}" in header
     first = ", ".join(f"0x{byte:02x}" for byte in blob[:16])
