@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 
 from cicada.tools.errors import UserError
 from cicada.tools.paths import FIRMWARE
-from cicada.tools.release.keys import MAX_TRUSTED, TrustedKey
+from cicada.tools.release.keystore import MAX_TRUSTED, TrustedKey
 
 PRODUCT = "cicada"
 #: Names of products, boards and model slots.

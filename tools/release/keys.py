@@ -23,19 +23,6 @@ from cicada.tools.paths import BUILD
 from cicada.tools.release import keystore
 from cicada.tools.release.keystore import MAX_TRUSTED, TrustedKey, key_id
 
-__all__ = [
-    "MAX_TRUSTED",
-    "Signer",
-    "TrustedKey",
-    "key_id",
-    "new",
-    "revoke",
-    "revoked",
-    "signer",
-    "trusted",
-    "verify",
-]
-
 #: Name of the key that is used while there is no key store.
 DEVELOPMENT = "development"
 
@@ -181,8 +168,8 @@ def _development() -> _Development:
     if not _warned:
         _warned = True
         sys.stderr.write(
-            f"WARNING: development key {signer.id}: whoever can read {_short(path)} can sign updates for what "
-            "is built here; 'cicada keys new NAME' makes a real key\n"
+            f"WARNING: development key {signer.id}: whoever can read {_short(path)} can sign updates for "
+            "what is built here; 'cicada keys new NAME' makes a real key\n"
         )
     return _Development(signer, TrustedKey(signer.id, DEVELOPMENT, signer.public, "", True))
 

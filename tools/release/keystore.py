@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from cicada.tools.errors import UserError, from_os_error
 from cicada.tools.paths import ROOT
+from cicada.tools.release import pkcs8
 from cicada.tools.stages import write_atomic
 
 #: Most keys an image trusts, and most revoked ones a release names.
@@ -175,12 +176,15 @@ def passphrase(name: str, twice: bool = False) -> bytes:
 
 
 def write_private(path: Path, private: ec.EllipticCurvePrivateKey, secret: bytes | None) -> None:
-    """Write a private key, encrypted with ``secret`` unless that is None; never over an existing file.
-
-    ``cryptography`` encrypts with AES-256 and a key derived from the passphrase (PKCS#5, PBES2).
-    """
-    how = serialization.BestAvailableEncryption(secret) if secret else serialization.NoEncryption()
-    data = private.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, how)
+    """Write a private key, encrypted with ``secret`` unless that is None; never over an existing file."""
+    plain = serialization.NoEncryption()
+    if secret is None:
+        data = private.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
+    else:
+        data = pkcs8.encrypt(
+            private.private_bytes(serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, plain),
+            secret,
+        )
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         handle, beside = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)  # made with mode 0600

@@ -7,8 +7,8 @@ A block is a header of 36 bytes and a body::
     3   sectors  u8: how many sectors of 4096 bytes of the image it makes, 1 to 16
     4   next     SHA-256 of the next block, header included; zeros in the last one
 
-The content (the body, inflated) has 1 to 4096 bytes. A literal block's content is one sector of the image; a patch's
-is a list of operations, each ``<BHI`` with kind, length (1 to 65535) and offset in the base::
+The content (the body, inflated) has 1 to 4096 bytes. A literal block's content is one sector of the image; a
+patch's is a list of operations, each ``<BHI`` with kind, length (1 to 65535) and offset in the base::
 
     0 COPY  bytes of the base
     1 DIFF  followed by that many bytes, each added, modulo 256, to the base's byte
