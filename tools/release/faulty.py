@@ -176,7 +176,7 @@ class FaultyServer(ReleaseServer):
             if not payload:
                 return "ok"
             self.payloads += 1
-                return self.faults.pop(0) if self.faults else "ok"
+            return self.faults.pop(0) if self.faults else "ok"
 
     def __exit__(self, *exception: object) -> None:
         self.ended.set()
