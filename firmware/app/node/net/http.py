@@ -155,7 +155,7 @@ class _Stream:
     """
 
     def __init__(self, secure, host, port, ca, timeout_s):
-        self._timeout = timeout_s * 1000
+        self._timeout = int(timeout_s * 1000)
         self._rest = b""
         self._sock = None
         try:
