@@ -8,4 +8,6 @@ module("flashbdev.py", base_path="$(PORT_DIR)/modules")
 module("_boot.py", base_path="$(CICADA_DIR)/app")
 module("main.py", base_path="$(CICADA_DIR)/app")
 package("node", base_path="$(CICADA_DIR)/app")
+# Written for each build: who the image is and whose updates it takes (tools/firmware/identity.py).
+module("node/identity.py", base_path="$(CICADA_IDENTITY_DIR)")
 module("board.py", base_path="$(BOARD_DIR)")

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from cicada.tools import engine
 from cicada.tools.board import load_board
+from cicada.tools.firmware import identity
 from cicada.tools.paths import BUILD, ROOT
 from cicada.tools.stages import hash_files, publish, stage
 from cicada.tools.twin.image import flash_image
@@ -39,10 +40,12 @@ def flash_with(board: str, container: Path) -> Path:
     model = container.read_bytes()
     tools = [ROOT / "tools" / "twin" / f"{name}.py" for name in ("image", "appimage", "romfs")]
     sources = [ROOT / "firmware" / "app", ROOT / "boards" / board, *tools]
+    who = identity.text(board)  # with the keys that are trusted now
     inputs = {"sources": hash_files(sources), "model": hashlib.sha256(model).hexdigest(), "version": VERSION}
+    inputs["identity"] = who
 
     def make(folder: Path) -> None:
-        (folder / "flash.bin").write_bytes(flash_image(board, {"kws": model}, VERSION))
+        (folder / "flash.bin").write_bytes(flash_image(board, {"kws": model}, VERSION, who))
 
     return stage("flash", inputs, make) / "flash.bin"
 

@@ -81,3 +81,24 @@ macro(cicada_check_models)
         endif()
     endforeach()
 endmacro()
+
+# Sets CICADA_IDENTITY_DIR. An image that does not say who it is cannot be updated, and updates nothing.
+macro(cicada_check_identity)
+    if(NOT CICADA_IDENTITY_DIR)
+        set(CICADA_IDENTITY_DIR ${CMAKE_BINARY_DIR}/identity)
+    endif()
+    get_filename_component(CICADA_IDENTITY_DIR "${CICADA_IDENTITY_DIR}" ABSOLUTE BASE_DIR "$ENV{PWD}")
+    set(cicada_how "write it with 'cicada firmware --board ${MICROPY_BOARD} --identity' and build in "
+        "build/firmware/${MICROPY_BOARD}, or give its folder as -DCICADA_IDENTITY_DIR=...")
+    string(CONCAT cicada_how ${cicada_how})
+    if(NOT EXISTS "${CICADA_IDENTITY_DIR}/node/identity.py")
+        message(FATAL_ERROR " cicada: there is no ${CICADA_IDENTITY_DIR}/node/identity.py, which says who the image "
+            "is and whose updates it takes: ${cicada_how}")
+    endif()
+    file(READ "${CICADA_IDENTITY_DIR}/node/identity.py" cicada_text)
+    string(FIND "${cicada_text}" "\"board\":\"${MICROPY_BOARD}\"" cicada_at)
+    if(cicada_at EQUAL -1)
+        message(FATAL_ERROR " cicada: ${CICADA_IDENTITY_DIR}/node/identity.py is not for board '${MICROPY_BOARD}': "
+            "${cicada_how}")
+    endif()
+endmacro()

@@ -101,6 +101,9 @@ def test_a_build_is_configured_run_read_and_measured(play, capsys):
     configure, run = calls()
     for argument in ("-DMICROPY_BOARD=esp32", f"-DCICADA_MODELS=kws={MODEL}", "-DCICADA_SIGNING_KEY="):
         assert argument in configure
+    (identity,) = (word.split("=", 1)[1] for word in configure if word.startswith("-DCICADA_IDENTITY_DIR="))
+    module = Path(identity) / "node" / "identity.py"
+    assert module.is_relative_to(play.folder) and '"board":"esp32"' in module.read_text()
     assert "-DEXTRA_COMPONENT_DIRS=/components" in configure and "-DMICROPYTHON_DIR=/micropython" in configure
     assert configure[configure.index("-S") + 1] == str(FIRMWARE) and run == ["all"]
     size, slot = building.check_fit(image)

@@ -18,7 +18,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from cicada.tools.board import load_board
 from cicada.tools.errors import UserError
-from cicada.tools.firmware import checks
+from cicada.tools.firmware import checks, identity
 from cicada.tools.firmware.checks import Environment
 from cicada.tools.firmware.tables import check_partitions
 from cicada.tools.flashing import firmware as finished
@@ -67,6 +67,7 @@ def build(
         _check_key(key, description.CHIP)
     env = checks.environment(description.CHIP, folder, idf, micropython, components)
     _sweep(folder, env)
+    who = identity.write(board, folder)
     console = Console(highlight=False)
     configure = [
         env.cmake,
@@ -81,6 +82,7 @@ def build(
         f"-DMICROPYTHON_DIR={env.micropython}",
         f"-DEXTRA_COMPONENT_DIRS={';'.join(map(str, env.components))}",
         f"-DCICADA_MODELS={';'.join(models)}",
+        f"-DCICADA_IDENTITY_DIR={who}",
         f"-DCICADA_SIGNING_KEY={key.resolve() if key else ''}",
         f"-DCCACHE_ENABLE={int(env.variables.get('IDF_CCACHE_ENABLE') == '1')}",
     ]

@@ -32,6 +32,11 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     firmware.add_argument(
         "--signed", type=Path, metavar="KEY", help="sign the image; only signed updates boot afterwards"
     )
+    firmware.add_argument(
+        "--identity",
+        action="store_true",
+        help="only write who the image is and whose updates it takes, for a build by hand with idf.py",
+    )
     firmware.set_defaults(run=_firmware)
 
 
@@ -39,6 +44,8 @@ def _firmware(options: argparse.Namespace) -> int:
     from cicada.tools.firmware.build import build, build_twin, check_fit
     from cicada.tools.flashing.firmware import folder_of
 
+    if options.identity:
+        return _identity(options.board)
     if options.board == "twin":
         image = build_twin(options.model)
     else:
@@ -55,4 +62,13 @@ def _firmware(options: argparse.Namespace) -> int:
         f"{folder_of(options.board) / 'cicada.bin'}: {size:,} bytes, {1 - size / slot:.1%} of its slot free"
     )
     print(f"put it on a board with  make flash BOARD={options.board}")
+    return 0
+
+
+def _identity(board: str) -> int:
+    from cicada.tools.firmware import checks, identity
+    from cicada.tools.flashing.firmware import folder_of
+
+    checks.check_board(board)
+    print(identity.write(board, folder_of(board)) / "node" / "identity.py")
     return 0

@@ -16,8 +16,8 @@ from cicada.tools.flashing.finding import find_port
 from cicada.tools.flashing.firmware import APP, OTADATA, TABLE, folder_of
 from cicada.tools.paths import BUILD, FIRMWARE
 from cicada.tools.stages import write_atomic
-from cicada.tools.twin import appimage, partitions
-from cicada.tools.twin.image import application, partition_table
+from cicada.tools.twin import partitions
+from cicada.tools.twin.image import app_image, partition_table
 
 _STARTING_S = 10.0
 
@@ -38,7 +38,7 @@ def build_twin(models: dict[str, bytes], version: str, folder: Path | None = Non
     entries = partitions.parse(table.ljust(partitions.TABLE_SIZE, b"\xff"), board.FLASH_SIZE)
     slot = partitions.ota_slots(entries)[0]
     otadata = partitions.find(entries, partitions.DATA, partitions.OTADATA)
-    image = appimage.build(application("twin", models), version, board)
+    image = app_image("twin", models, version)
     parts = {
         TABLE: (partitions.TABLE, "partition_table/partition-table.bin", table),
         OTADATA: (otadata.offset, "ota_data_initial.bin", b"\xff" * otadata.size),

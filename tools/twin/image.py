@@ -8,7 +8,9 @@ from pathlib import Path
 
 from cicada.tools.board import load_board
 from cicada.tools.errors import UserError
+from cicada.tools.firmware.identity import text as own_identity
 from cicada.tools.paths import FIRMWARE, board_dir, program
+from cicada.tools.release import identity as identities
 from cicada.tools.twin import appimage, romfs
 
 
@@ -27,18 +29,28 @@ def compile_python(path: Path) -> bytes:
         return out.read_bytes()
 
 
-def application(board: str, models: dict[str, bytes]) -> bytes:
+def compile_text(text: str, name: str) -> bytes:
+    """``.mpy`` of MicroPython source that is in no file; tracebacks call it ``name``, like ``app.py``."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / name
+        path.write_text(text, encoding="utf-8")
+        return compile_python(path)
+
+
+def application(board: str, models: dict[str, bytes], identity: str | None = None) -> bytes:
     """ROMFS of the application, the board's description and the built-in models.
 
     Args:
         board: name of a folder in ``boards/``.
         models: model containers by name; each becomes ``models/<name>.cmod``.
+        identity: source of ``node/identity.py`` (default: this version, and the keys that are trusted now).
     """
     app = FIRMWARE / "app"
     files = {
         str(source.relative_to(app).with_suffix(".mpy")): compile_python(source)
         for source in sorted(app.rglob("*.py"))
     }
+    files["node/identity.mpy"] = compile_text(identity or own_identity(board), "identity.py")
     files["board.mpy"] = compile_python(board_dir(board) / "board.py")
     files |= {f"models/{name}.cmod": data for name, data in models.items()}
     return romfs.pack(files)
@@ -57,13 +69,33 @@ def partition_table(board: str) -> bytes:
         raise UserError(f"{path} is not a valid partition table: {error}") from error
 
 
-def flash_image(board_name: str, models: dict[str, bytes], version: str) -> bytes:
-    """Whole flash of a factory-fresh board: partition table, application in ota_0, the rest erased."""
+def app_image(board: str, models: dict[str, bytes], version: str, identity: str | None = None) -> bytes:
+    """ESP-IDF app image of :func:`application`; its security version is that of the identity.
+
+    Args:
+        board, models, identity: as for :func:`application`.
+        version: for the application descriptor.
+    """
+    payload = application(board, models, identity)
+    return appimage.build(payload, version, load_board(board), identities.read(payload).security)
+
+
+def flash_image(
+    board_name: str, models: dict[str, bytes], version: str, identity: str | None = None
+) -> bytes:
+    """Whole flash of a factory-fresh board: partition table, application in ota_0, the rest erased.
+
+    Args:
+        board_name, models, version, identity: as for :func:`app_image`.
+
+    Raises:
+        UserError: the image does not fit its slot.
+    """
     from esp_idf_defs import PartitionTable
 
     board = load_board(board_name)
     table = partition_table(board_name)
-    image = appimage.build(application(board_name, models), version, board)
+    image = app_image(board_name, models, version, identity)
     slot = PartitionTable.from_binary(table)["ota_0"]
     if len(image) > slot.size:
         raise UserError(
