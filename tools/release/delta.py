@@ -32,8 +32,10 @@ from cicada.tools.release.payload import (
 #: A delta is kept if it is at most this share of the full payload.
 WORTHWHILE = 0.9
 
-#: Shorter runs of unchanged bytes stay inside a DIFF, where they are zeros that deflate to almost nothing.
-_UNCHANGED = re.compile(rb"\0{24,}")
+#: Shortest runs of unchanged bytes that end a DIFF and become a COPY; each block may choose. Inside a DIFF
+#: they are zeros, which deflate to almost nothing but must fit into the content. Under 15 bytes the two more
+#: operations take more room than the zeros.
+_UNCHANGED = (15, 32, 64, 128, 256)
 _CONTROL = 24  # three numbers of 8 bytes
 
 
@@ -61,43 +63,65 @@ class Operation(NamedTuple):
         return Operation(self.kind, start, end - start, offset, self.follows[skipped : end - self.at])
 
 
+class Match(NamedTuple):
+    """Bytes of the image like some of the base, or new ones.
+
+    Attributes:
+        at: where they are in the image.
+        length: how many.
+        offset: where the base's bytes are; -1 for new ones.
+        follows: what to add to the base's bytes, or the new bytes.
+    """
+
+    at: int
+    length: int
+    offset: int
+    follows: bytes
+
+
 def delta(base: bytes, image: bytes, progress: Callable[[float], None] = lambda share: None) -> Payload:
     """The payload that makes ``image`` from ``base``.
 
     Args:
-        base, image: not empty. Time and memory are those of bsdiff, some seconds and 20 MB for a megabyte.
+        base, image: the image not empty. A megabyte takes some seconds, and 20 MB of memory.
         progress: called with the share that is done, 0 to 1.
     """
-    return chain(_divide(image, _by_sector(operations(base, image)), progress))
+    found = list(matches(base, image))
+    ways = [_by_sector(_operations(found, shortest)) for shortest in _UNCHANGED]
+    return chain(_divide(image, ways, progress))
 
 
-def operations(base: bytes, image: bytes) -> Iterator[Operation]:
-    """What makes ``image`` from ``base``, in the image's order and without gaps."""
+def matches(base: bytes, image: bytes) -> Iterator[Match]:
+    """What bsdiff finds, in the image's order and without gaps."""
     control, differences, extra = bsdiff4.core.diff(base, image)
     number = bsdiff4.core.decode_int64
     at = source = compared = 0
     for entry in range(0, len(control), _CONTROL):
         like, new, seek = (number(control[entry + i : entry + i + 8]) for i in (0, 8, 16))
-        yield from _compare(differences[compared : compared + like], at, source)
+        yield Match(at, like, source, differences[compared : compared + like])
         at, source, compared = at + like, source + like + seek, compared + like
-        if new:
-            used = at - compared
-            yield Operation(DATA, at, new, 0, extra[used : used + new])
-            at += new
+        used = at - compared
+        yield Match(at, new, -1, extra[used : used + new])
+        at += new
 
 
-def _compare(differences: bytes, at: int, offset: int) -> Iterator[Operation]:
-    """Divide a match into what is copied and what is added to."""
-    done = 0
-    for run in _UNCHANGED.finditer(differences):
-        if run.start() > done:
-            yield Operation(
-                DIFF, at + done, run.start() - done, offset + done, differences[done : run.start()]
-            )
-        yield Operation(COPY, at + run.start(), run.end() - run.start(), offset + run.start(), b"")
-        done = run.end()
-    if done < len(differences):
-        yield Operation(DIFF, at + done, len(differences) - done, offset + done, differences[done:])
+def _operations(found: list[Match], shortest: int) -> Iterator[Operation]:
+    """What makes the image; runs of ``shortest`` unchanged bytes and more are copied."""
+    unchanged = re.compile(rb"\0{%d,}" % shortest)
+    for match in found:
+        if match.offset < 0:
+            yield Operation(DATA, match.at, match.length, 0, match.follows)
+            continue
+        done = 0
+        for run in unchanged.finditer(match.follows):
+            yield _difference(match, done, run.start())
+            yield Operation(COPY, match.at + run.start(), len(run[0]), match.offset + run.start(), b"")
+            done = run.end()
+        yield _difference(match, done, match.length)
+
+
+def _difference(match: Match, start: int, end: int) -> Operation:
+    return Operation(DIFF, match.at + start, end - start, match.offset + start, match.follows[start:end])
 
 
 def _by_sector(all_operations: Iterator[Operation]) -> list[list[Operation]]:
@@ -114,24 +138,33 @@ def _by_sector(all_operations: Iterator[Operation]) -> list[list[Operation]]:
     return sectors
 
 
-def _divide(image: bytes, sectors: list[list[Operation]], progress: Callable[[float], None]) -> list[Block]:
-    """The division among blocks that takes the fewest bytes: shortest path, from the image's end."""
-    count = len(sectors)
+def _divide(
+    image: bytes, ways: list[list[list[Operation]]], progress: Callable[[float], None]
+) -> list[Block]:
+    """The division among blocks that takes the fewest bytes: shortest path, from the image's end.
+
+    Args:
+        image: what the blocks make.
+        ways: for each way to write a patch the operations of each sector.
+        progress: see :func:`delta`.
+    """
+    count = len(ways[0])
     cost = [0] * (count + 1)
     choice: list[Block] = [Block(b"", False, 1)] * count
     for start in reversed(range(count)):
         literal = image[start * SECTOR : (start + 1) * SECTOR]
         choice[start] = Block(literal, False, 1)
         cost[start] = _cost(literal) + cost[start + 1]
-        content = _Content()
-        for end in range(start + 1, min(start + SECTORS, count) + 1):
-            content.extend(sectors[end - 1])
-            if content.size > CONTENT:
-                break
-            patch = content.encoded()
-            total = _cost(patch) + cost[end]
-            if total < cost[start]:
-                cost[start], choice[start] = total, Block(patch, True, end - start)
+        for sectors in ways:
+            content = _Content()
+            for end in range(start + 1, min(start + SECTORS, count) + 1):
+                content.extend(sectors[end - 1])
+                if content.size > CONTENT:
+                    break
+                patch = content.encoded()
+                total = _cost(patch) + cost[end]
+                if total < cost[start]:
+                    cost[start], choice[start] = total, Block(patch, True, end - start)
         progress(1 - start / count)
     blocks, start = [], 0
     while start < count:

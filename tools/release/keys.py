@@ -77,10 +77,21 @@ def trusted() -> list[TrustedKey]:
     return store.keys if store else [_development().trusted]
 
 
+def store_folder() -> Path | None:
+    """Where the key store is; None if there is none and the development key is used."""
+    store = keystore.load()
+    return store.folder if store else None
+
+
+def revocations() -> list[dict[str, str]]:
+    """Revoked keys, oldest first: ``id``, ``name``, ``public`` and ``when`` of each."""
+    store = keystore.load()
+    return store.revoked if store else []
+
+
 def revoked() -> list[str]:
     """Ids of revoked keys that a release names: the newest four."""
-    store = keystore.load()
-    return [entry["id"] for entry in store.revoked[-MAX_TRUSTED:]] if store else []
+    return [item["id"] for item in revocations()[-MAX_TRUSTED:]]
 
 
 def signer(name: str | None = None) -> Signer:
