@@ -1,7 +1,7 @@
 """Interface of the ``delta`` module: the arithmetic of updates that carry only what differs.
 
 This stub is the contract. On chips the module is C (``firmware/modules/delta``); on the twin it is a shim
-(``boards/twin/lib/delta.py``). It knows nothing of files, blocks or flash: those are the application's affair.
+(``boards/twin/lib/delta.py``). It knows nothing of files, blocks or flash: those are the application's.
 """
 
 from collections.abc import Buffer

@@ -17,11 +17,11 @@ def map_partition(label: str) -> memoryview:
     """The whole data partition ``label``, read-only and where it lies in flash: it takes no heap.
 
     A partition is mapped at the first call and stays so until a hard reset; what is written to it later
-    shows. On the twin this is a copy on the heap, which every call brings up to date.
+    shows. The view cannot be written to: that raises ``TypeError``, on the twin it is a panic that resets.
 
     Raises:
         ValueError: there is no such data partition.
-        MemoryError: no address space is left (on the twin: no heap).
+        MemoryError: no address space is left, or four other partitions are mapped.
     """
 
 def mono16(frames: Buffer, out: Buffer, slot: int, gain_bits: int) -> int:

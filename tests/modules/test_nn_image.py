@@ -6,6 +6,8 @@ import zlib
 
 import numpy as np
 
+from support.interpreters import get
+
 
 def test_built_in_models_are_listed_and_read_only(interpreter):
     script = """
@@ -53,3 +55,21 @@ def test_partition_is_mapped_once_and_read_only(interpreter):
         "read-only",
         "no data partition 'none'",
     ]
+
+
+def test_a_partition_too_many_is_refused_and_the_others_stay():
+    """On this machine alone: the bare one has its partitions in memory and maps nothing."""
+    code = """
+    import nn
+    for n in range(4):
+        nn.map_partition(f"p{n}")
+    try:
+        nn.map_partition("p4")
+    except MemoryError as e:
+        print(e)
+    print(*(bytes(nn.map_partition(f"p{n}")) for n in range(4)))
+    """
+    partitions = {f"p{n}": bytes([65 + n]) for n in range(5)}
+    assert get("unix-sanitized").run(code, partitions=partitions) == (
+        "partition 'p4' is one too many: 4 others are mapped until a hard reset\nb'A' b'B' b'C' b'D'\n"
+    )

@@ -52,6 +52,11 @@ static mp_obj_t nn_map_partition_py(mp_obj_t label_in) {
     case NN_NO_ROOM:
         mp_raise_msg_varg(&mp_type_MemoryError, MP_ERROR_TEXT("no address space left for partition '%s'"),
                           label);
+    case NN_TOO_MANY:
+        mp_raise_msg_varg(
+            &mp_type_MemoryError,
+            MP_ERROR_TEXT("partition '%s' is one too many: %u others are mapped until a hard reset"), label,
+            (unsigned)NN_MAPPINGS);
     default:
         mp_raise_msg_varg(&mp_type_ValueError, MP_ERROR_TEXT("no data partition '%s'"), label);
     }

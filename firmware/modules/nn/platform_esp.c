@@ -3,14 +3,11 @@
 
 #include "platform.h"
 
-/* Two model slots and the like. What is mapped stays so until the next reset, soft resets included: pages of
- * the flash cache are few (64 of 64 KiB for all constant data on ESP32). */
-#define MAPPINGS 4
-
+/* As they survive soft resets, so must this. */
 static struct {
     const esp_partition_t *partition;
     const void *data;
-} mappings[MAPPINGS];
+} mappings[NN_MAPPINGS];
 
 nn_mapping nn_map_partition(const char *label, const void **data, size_t *size) {
     const esp_partition_t *partition =
@@ -19,7 +16,7 @@ nn_mapping nn_map_partition(const char *label, const void **data, size_t *size) 
         return NN_NO_PARTITION;
     }
     *size = partition->size;
-    for (size_t i = 0; i < MAPPINGS; i++) {
+    for (size_t i = 0; i < NN_MAPPINGS; i++) {
         if (mappings[i].partition == NULL) {
             esp_partition_mmap_handle_t handle;
             if (esp_partition_mmap(partition, 0, partition->size, ESP_PARTITION_MMAP_DATA, &mappings[i].data,
@@ -33,5 +30,5 @@ nn_mapping nn_map_partition(const char *label, const void **data, size_t *size) 
             return NN_MAPPED;
         }
     }
-    return NN_NO_ROOM;
+    return NN_TOO_MANY;
 }

@@ -30,10 +30,10 @@ nn_mapping nn_map_partition(const char *label, const void **data, size_t *size) 
         char label[16];
         const void *data;
         size_t size;
-    } mapped[4];
+    } mapped[NN_MAPPINGS];
     char path[512];
     struct stat file;
-    for (size_t i = 0; i < 4; i++) {
+    for (size_t i = 0; i < NN_MAPPINGS; i++) {
         if (mapped[i].data == NULL) {
             snprintf(path, sizeof(path), "%s/%s.partition", getenv("CICADA_PARTITIONS"), label);
             int handle = open(path, O_RDONLY);
@@ -51,7 +51,7 @@ nn_mapping nn_map_partition(const char *label, const void **data, size_t *size) 
             return NN_MAPPED;
         }
     }
-    return NN_NO_ROOM;
+    return NN_TOO_MANY;
 }
 
 #else
