@@ -109,6 +109,7 @@ def test_gets_the_retained_announcement_of_its_kind_and_reports(tmp_path, server
     assert topic == f"cicada/cicada/twin/{device}/updates"
     said = {"kind": "model", "serial": 17, "result": "failed", "text": 'wrong "answer"', "schema": 1}
     assert json.loads(payload) == said
+    assert f"Received PUBACK from cicada{device}" in server.log.read_text()
     # It took its leave: the broker would say "closed its connection" of a client that just went.
     assert f"Received DISCONNECT from cicada{device}" in server.log.read_text()
 
