@@ -247,3 +247,20 @@ def test_requests_are_what_servers_expect(tmp_path):
     assert said["long"] == "LinkError: the server sent more than 4 bytes"
     assert said["put"] == said["accepted"] == "b''"
     assert said["strange"] == "LinkError: the server answered with status 307"
+
+
+def test_a_whole_file_is_thrown_away_up_to_the_offset(tmp_path):
+    answers = [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
+        b"HTTP/1.1 200 OK\r\n\r\nhello",
+        b"HTTP/1.1 200 OK\r\n\r\nhello",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
+    ]
+    code = f"for i, offset in enumerate((9, 9, 2, 5)): attempt(i, read, '{URL}', offset)\n"
+    with Listener(answers) as listener:
+        said = talk(code, tmp_path, listener.hosts)
+        assert b"\r\nRange: bytes=9-\r\n" in listener.asked[0]
+    assert said["0"] == "LinkError: the file is shorter than what is here already"
+    assert said["1"] == "LinkError: the connection ended 4 bytes early"
+    assert said["2"] == f"(-1, 3, '{digest(b'llo')}')"
+    assert said["3"] == f"(0, 0, '{digest(b'')}')"

@@ -133,14 +133,16 @@ class Body:
         if 0 <= self.size < count:
             raise LinkError("the file is shorter than what is here already")
         scratch = memoryview(bytearray(_PIECE))
+        self._stream.begin(count)
         left = count
         while left:
-            got = self.readinto(scratch[: min(left, _PIECE)])
+            got = self._stream.some(scratch[: min(left, _PIECE)])
             if not got:
-                raise LinkError("the file is shorter than what is here already")
+                raise LinkError("the connection ended %d bytes early" % left)
             left -= got
         if self.size > 0:
             self.size -= count
+            self._left = self.size
 
     def close(self):
         """End the connection; again does nothing."""
