@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from support.twins import node_flash
+from cicada.training.selftest import with_selftest
+from support.twins import blob, node_flash
 
 
 @pytest.fixture(scope="session")
 def dut_image() -> bytes:
     """Flash with the real application."""
-    return node_flash()
+    return node_flash({"kws": with_selftest(blob())})

@@ -104,3 +104,37 @@ def test_an_image_of_this_application_holds_the_modules_a_model_needs(dut):
                 print('refused')
     """)
     assert said.split() == ["refused"] * 3
+
+
+def test_differences_are_added_as_on_the_host(dut):
+    rng = np.random.default_rng(4)
+    target, difference = rng.integers(0, 256, (2, 1003)).astype(np.uint8)
+    upload(dut, "t", target.tobytes())
+    upload(dut, "d", difference.tobytes())
+    dut.exec("import binascii, delta")
+    for to, of, count in ((0, 0, 1003), (1, 0, 1000), (0, 3, 1000), (2, 2, 7), (5, 6, 0)):
+        target[to : to + count] += difference[of : of + count]
+        said = dut.exec(f"""
+            delta.add(memoryview(t)[{to}:{to + count}], memoryview(d)[{of}:{of + count}])
+            print(binascii.crc32(t))
+        """)
+        assert int(said) == zlib.crc32(target.tobytes())
+
+
+def test_a_built_in_model_passes_the_self_test_it_carries(dut):
+    said = dut.exec("""
+        import nn
+        from node.model import open_model
+        from node.selftest import check
+        manifest, model = open_model(nn.builtin(nn.builtins()[0]))
+        print("selftest" in manifest, check(manifest, model))
+        seen = model.invoke(bytes(manifest["frontend"]["frames"] * manifest["frontend"]["channels"]))
+        for wrong in (0, 1):
+            manifest["selftest"] = {"seed": "%08x" % wrong, "output": [wrong] * len(seen)}
+            try:
+                print(check(manifest, model))
+            except ValueError:
+                print("refused")
+    """)
+    carries, passed, *others = said.split()
+    assert carries == passed and others == ["refused"] * 2
