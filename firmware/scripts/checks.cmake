@@ -82,12 +82,14 @@ macro(cicada_check_models)
     endforeach()
 endmacro()
 
-# Sets CICADA_IDENTITY_DIR. An image that does not say who it is cannot be updated, and updates nothing.
+# Sets CICADA_IDENTITY_DIR, and remembers it for the times this build folder is configured again. An image that does
+# not say who it is takes no update.
 macro(cicada_check_identity)
     if(NOT CICADA_IDENTITY_DIR)
         set(CICADA_IDENTITY_DIR ${CMAKE_BINARY_DIR}/identity)
     endif()
     get_filename_component(CICADA_IDENTITY_DIR "${CICADA_IDENTITY_DIR}" ABSOLUTE BASE_DIR "$ENV{PWD}")
+    set(CICADA_IDENTITY_DIR "${CICADA_IDENTITY_DIR}" CACHE PATH "folder of node/identity.py" FORCE)
     set(cicada_how "write it with 'cicada firmware --board ${MICROPY_BOARD} --identity' and build in "
         "build/firmware/${MICROPY_BOARD}, or give its folder as -DCICADA_IDENTITY_DIR=...")
     string(CONCAT cicada_how ${cicada_how})

@@ -156,6 +156,18 @@ def test_the_command_writes_what_cmake_looks_for(
 
 
 @needs_cmake
+def test_a_build_folder_keeps_its_identitys_folder(trust, world, tmp_path, monkeypatch) -> None:
+    """Given from where the build was started, which is not where Ninja configures it again."""
+    own.write("esp32", tmp_path / "here")
+    monkeypatch.setenv("PWD", str(tmp_path))
+    text, done = configure(world, tmp_path, "-DCICADA_IDENTITY_DIR=here/identity", identity=False)
+    assert done and f"cicada: MICROPY_MANIFEST_CICADA_IDENTITY_DIR={tmp_path}/here/identity\n" in text, text
+    monkeypatch.setenv("PWD", str(tmp_path / "build"))
+    again, done = configure(world, tmp_path, identity=False)
+    assert done and f"cicada: MICROPY_MANIFEST_CICADA_IDENTITY_DIR={tmp_path}/here/identity\n" in again, again
+
+
+@needs_cmake
 def test_cmake_refuses_the_identity_of_another_board(trust, world, tmp_path) -> None:
     folder = own.write("esp32c3", tmp_path)
     arguments = ["-DMICROPY_BOARD=esp32", f"-DCICADA_IDENTITY_DIR={folder}"]
