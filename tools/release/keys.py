@@ -60,7 +60,7 @@ class Signer:
 
 def verify(public: bytes, signature: bytes, digest: bytes) -> bool:
     """Whether ``signature`` (r and s, 64 bytes) is that of ``digest`` (32 bytes) by the key ``public``."""
-    if len(signature) != 64 or len(digest) != 32:
+    if len(public) != 65 or public[0] != 4 or len(signature) != 64 or len(digest) != 32:
         return False
     r, s = int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:], "big")
     try:

@@ -7,8 +7,8 @@
     BOARD/STEM.release .payload .from-BASE.payload .cdx.json .image
 
 STEM is ``firmware-VERSION-SERIAL`` or ``model-NAME-VERSION-SERIAL`` (``_`` stands for a version's ``+``, and
-long versions are cut); ``.image`` is what was released, the base of later deltas. What devices poll is replaced
-last, when all it names is there.
+long versions are cut); ``.image`` is what was released, the base of later deltas. What devices poll is
+replaced last, when all it names is there.
 """
 
 from __future__ import annotations
