@@ -1,0 +1,121 @@
+"""The campaign over one scenario: complete to a depth, or a sample."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+
+from cicada.tools.powercut.cuts import breaks, runs
+from cicada.tools.powercut.explore import Case, Count, Explorer, Result
+from cicada.tools.powercut.pool import Here, Pool
+from cicada.tools.powercut.scheduler import Scheduler
+
+#: Called with the number of cases judged so far.
+Tick = Callable[[Count], None]
+
+
+def golden(explorer: Explorer, pool: Pool | Here) -> Result:
+    """Play a scenario without an interruption; it must end as it is meant to.
+
+    Args:
+        explorer: of the scenario.
+        pool: plays.
+    """
+    scheduler = Scheduler(explorer, pool)
+    scheduler.add([explorer.begin()])
+    (result,) = scheduler.results()
+    count = explorer.count
+    count.operations = sum(len(segment.steps) for _, _, segment in result.chain)
+    if result.verdict.result != "completed":
+        why = result.verdict.why or "without an interruption it does not end as it should"
+        count.failures.append(((), why))
+    return result
+
+
+def complete(explorer: Explorer, pool: Pool | Here, depth: int, tick: Tick, extra: Iterator[Case]) -> None:
+    """Judge every state that one interruption leads to, and with ``depth`` 2 every state that a power cut
+    in what follows leads to.
+
+    Args:
+        explorer: of the scenario; counts.
+        pool: plays.
+        depth: 1 or 2.
+        tick: called after every case.
+        extra: more cases (see :mod:`cicada.tools.powercut.faults`).
+    """
+    first = golden(explorer, pool)
+    if explorer.count.failures:
+        return
+    scheduler = Scheduler(explorer, pool)
+    scheduler.add(extra)
+    scheduler.add(explorer.cut(first, resets=True))
+    for result in scheduler.results():
+        _count(explorer, result)
+        tick(explorer.count)
+        if depth == 2 and len(result.case.path) == 1 and result.verdict.result != "failed":
+            scheduler.add(explorer.cut(result, resets=False))
+
+
+def sample(
+    explorer: Explorer, pool: Pool | Here, size: int, seed: int, tick: Tick, extra: Iterator[Case]
+) -> None:
+    """Judge about ``size`` cases of all kinds and both depths, chosen by ``seed``.
+
+    Args:
+        explorer: of the scenario; counts.
+        pool: plays.
+        size: how many cases: half of them one interruption, two fifths two, the rest of ``extra``.
+        seed: of the choice.
+        tick: called after every case.
+        extra: more cases.
+    """
+    first = golden(explorer, pool)
+    if explorer.count.failures:
+        return
+    rng = random.Random(f"{seed}:{explorer.scenario.name}")
+    others = list(extra)
+    others = rng.sample(others, min(len(others), size // 10))
+    single = (size - len(others)) // 2
+    again = size - len(others) - single
+    scheduler = Scheduler(explorer, pool)
+    scheduler.add(others)
+    scheduler.add(_drawn(explorer, first, single, True, rng))
+    for result in scheduler.results():
+        _count(explorer, result)
+        tick(explorer.count)
+        path = result.case.path
+        if len(path) == 1 and again > 0 and path[0][0].isdigit() and result.verdict.result != "failed":
+            # The order of results depends on how fast they were played, so the choice must not.
+            own = random.Random(f"{seed}:{explorer.scenario.name}:{path[0]}")
+            share = -(-again // max(single, 1))
+            single, again = single - 1, again - share
+            scheduler.add(_drawn(explorer, result, share, False, own))
+
+
+def _drawn(explorer: Explorer, result: Result, size: int, resets: bool, rng: random.Random) -> Iterator[Case]:
+    """Cases that one more interruption of a result leads to, ``size`` of them by chance: half of them
+    anywhere, half outside the firmware slots, where nearly all operations but not the delicate ones are."""
+    table, everywhere, delicate = explorer.oracle.table, [], []
+    slots = [(p.offset, p.offset + p.size) for p in table if p.label.startswith("ota_")]
+    number = 0
+    for _, _, segment in result.chain:
+        for index, step in enumerate(segment.steps):
+            names = [str(cut) for cut in breaks(step, number, resets, runs(segment, index + 1))]
+            everywhere += names
+            if not any(low <= step.at < high for low, high in slots):
+                delicate += names
+            number += 1
+    half = min(len(delicate), size // 2)
+    chosen = set(rng.sample(delicate, half))
+    rest = [name for name in everywhere if name not in chosen]
+    chosen |= set(rng.sample(rest, min(len(rest), size - half)))
+    yield from explorer.cut(result, resets, lambda cut: str(cut) in chosen)
+
+
+def _count(explorer: Explorer, result: Result) -> None:
+    count, verdict = explorer.count, result.verdict
+    count.judged += 1
+    if verdict.result == "refused":
+        count.refused += 1
+    elif verdict.result == "failed":
+        count.failures.append((result.case.path, verdict.why))

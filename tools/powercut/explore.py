@@ -1,0 +1,173 @@
+"""All cases of a scenario: every state one interruption leads to, every state a second one leads to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass, field
+
+from cicada.tools.powercut.cuts import Break, breaks, runs, start_after
+from cicada.tools.powercut.futures import MOST_SEGMENTS, Futures
+from cicada.tools.powercut.lives import RESET, Segment, Start
+from cicada.tools.powercut.oracle import Oracle, Verdict, Witness
+from cicada.tools.powercut.scenario import Scenario
+from cicada.tools.powercut.states import Base, State
+
+#: One link of a chain: what the flash held, how the chip started, what it did.
+Link = tuple[State, Start, Segment]
+#: What asks for segments that nobody played yet, and returns its result.
+Asking = Generator[tuple[State, Start], Segment, "Result"]
+
+
+@dataclass
+class Case:
+    """One state to be judged by what becomes of it.
+
+    Args:
+        path: interruptions that led to it, as text.
+        state, start: what the flash holds and how the chip starts.
+        witness: what the oracle saw until then.
+    """
+
+    path: tuple[str, ...]
+    state: State
+    start: Start
+    witness: Witness
+
+
+@dataclass
+class Result:
+    """What became of a case; ``chain`` is how."""
+
+    case: Case
+    verdict: Verdict
+    chain: list[Link] = field(default_factory=list)
+
+
+@dataclass
+class Count:
+    """What was counted.
+
+    Args:
+        operations: flash operations of the golden run.
+        states: distinct states by depth.
+        judged: cases that were judged.
+        runs: segments that were played.
+        hits: segments that were known.
+        refused: cases that ended with a refusal.
+        failures: ``(path, why)``.
+    """
+
+    operations: int = 0
+    states: dict[int, int] = field(default_factory=lambda: {1: 0, 2: 0})
+    judged: int = 0
+    runs: int = 0
+    hits: int = 0
+    refused: int = 0
+    failures: list[tuple[tuple[str, ...], str]] = field(default_factory=list)
+
+
+class Explorer:
+    """Plays and judges the cases of one scenario.
+
+    Args:
+        scenario: the scenario.
+        oracle: judges them (default: :class:`~cicada.tools.powercut.oracle.Oracle`).
+    """
+
+    def __init__(self, scenario: Scenario, oracle: Oracle | None = None) -> None:
+        self.scenario = scenario
+        self.oracle = oracle or Oracle(scenario)
+        self.futures = Futures()
+        self.base = Base(scenario.flash)
+        self.count = Count()
+        self._seen: set[tuple] = set()
+        self._walked: set[tuple] = set()
+
+    # One case
+
+    def begin(self) -> Case:
+        """The case without an interruption."""
+        return Case((), State(self.base), Start(), Witness())
+
+    def judge(self, case: Case) -> Asking:
+        """Find out what becomes of a case; asks for segments by yielding how they begin."""
+        chain: list[Link] = []
+        verdict, witness = yield from self._end(case, chain, case.start, self.scenario.target)
+        if verdict.result == "refused" or (verdict.result == "completed" and self.scenario.fails):
+            verdict = yield from self._rescue(case, chain, witness, verdict)
+        return Result(case, verdict, chain)
+
+    def _end(
+        self, case: Case, chain: list[Link], start: Start, target: dict
+    ) -> Generator[tuple[State, Start], Segment, tuple[Verdict, Witness]]:
+        state, witness = case.state, case.witness
+        for _ in range(MOST_SEGMENTS):
+            segment = self.futures.find(state, start)
+            if segment is None:
+                segment = yield state, start
+            else:
+                self.count.hits += 1
+            chain.append((state, start, segment))
+            witness, wrong = self.oracle.follow(witness, segment)
+            if wrong:
+                return Verdict("failed", wrong), witness
+            state = state.changed(segment.effect)
+            if segment.end != RESET:
+                return self.oracle.settled(state, segment, target), witness
+            start = segment.next
+        return Verdict("failed", f"it reset {MOST_SEGMENTS} times and did not settle"), witness
+
+    def _rescue(
+        self, case: Case, chain: list[Link], witness: Witness, verdict: Verdict
+    ) -> Generator[tuple[State, Start], Segment, Verdict]:
+        """After a refusal a newer, good release must still install."""
+        state, _, segment = chain[-1]
+        after = Case(case.path, state.changed(segment.effect), Start(), witness)
+        start = Start(phase=len(self.scenario.roots) - 1)
+        rescued, _ = yield from self._end(after, [], start, self.scenario.rescue)
+        if rescued.result == "completed":
+            return verdict
+        why = rescued.why or "a newer release was not installed"
+        return Verdict("failed", f"after a refusal: {why}")
+
+    # Many cases
+
+    def cut(
+        self, result: Result, resets: bool, chosen: Callable[[Break], bool] | None = None
+    ) -> Iterator[Case]:
+        """The cases that one more interruption of a result's chain leads to, each state once.
+
+        Args:
+            result: whose chain is cut.
+            resets: with resets of all causes, not only power cuts.
+            chosen: which interruptions; None for all.
+        """
+        witness, number = result.case.witness, 0
+        for state, start, segment in result.chain:
+            for index, step in enumerate(segment.steps):
+                if chosen is None:
+                    place = (state.digest, start.key, witness, id(segment), index)
+                    if place in self._walked:
+                        return  # from here on it is as in a chain that was cut before
+                    self._walked.add(place)
+                following = state.after(step)
+                seen = [self.oracle.follow(witness, segment, index + done)[0] for done in (0, 1)]
+                for cut in breaks(step, number, resets, runs(segment, index + 1)):
+                    if chosen is None or chosen(cut):
+                        left = following if cut.torn is None else state.after(step, cut.torn)
+                        begun = start_after(cut.how, start, segment, index + 1)
+                        path = (*result.case.path, str(cut))
+                        case = Case(path, left, begun, seen[cut.torn is None])
+                        if self._new(case):
+                            yield case
+                state, number = following, number + 1
+            witness, _ = self.oracle.follow(witness, segment)
+
+    def _new(self, case: Case) -> bool:
+        """Whether nobody had this state before."""
+        key = (case.state.digest, case.start.key, case.witness)
+        if key in self._seen:
+            return False
+        self._seen.add(key)
+        self.count.states[len(case.path)] += 1
+        return True

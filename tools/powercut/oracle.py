@@ -1,0 +1,163 @@
+"""The judge: reads which image runs, which model is invoked, what the flash holds; never the firmware's word.
+
+The one thing a firmware says that counts is what it claims against itself: that an update is confirmed. From
+then on nothing older may be seen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from cicada.tools.powercut.lives import RESET, SETTLED, Segment
+from cicada.tools.powercut.scenario import FIRMWARE, MODEL, Made, Scenario
+from cicada.tools.powercut.states import State
+from cicada.tools.twin import partitions
+from cicada.tools.twin.flash import SECTOR
+from cicada.tools.twin.partitions import Partition
+
+#: Partitions that an update may change.
+_OPEN = ("nvs", "otadata", "ota_0", "ota_1", "model_0", "model_1", "updates")
+
+
+@dataclass(frozen=True)
+class Witness:
+    """What was seen so far.
+
+    Args:
+        floor: highest security version of an image that otadata called valid while it ran.
+        firmware, model: highest serials that were claimed to be confirmed.
+    """
+
+    floor: int = 0
+    firmware: int = 0
+    model: int = 0
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came of a case: ``completed``, ``refused`` or ``failed``, and why."""
+
+    result: str
+    why: str = ""
+
+
+class Oracle:
+    """Judges the runs of one scenario.
+
+    Args:
+        scenario: the scenario.
+    """
+
+    def __init__(self, scenario: Scenario) -> None:
+        self.scenario = scenario
+        flash = scenario.flash
+        raw = flash[partitions.TABLE : partitions.TABLE + partitions.TABLE_SIZE]
+        self.table = partitions.parse(raw, len(flash))
+        self._made: dict[tuple[str, str], Made] = {}
+        for one in scenario.made:
+            known = self._made.get((one.kind, one.digest))
+            if known is None or known.serial < one.serial:
+                self._made[one.kind, one.digest] = one
+
+    def made(self, kind: str, digest: str) -> Made | None:
+        """What was released with this digest, the newest of it; None if nobody did."""
+        return self._made.get((kind, digest))
+
+    def partition_of(self, at: int) -> Partition | None:
+        """The partition an offset lies in; None between them."""
+        return next((p for p in self.table if p.offset <= at < p.offset + p.size), None)
+
+    def follow(self, witness: Witness, segment: Segment, steps: int | None = None) -> tuple[Witness, str]:
+        """Watch a segment, or its beginning.
+
+        Args:
+            witness: what was seen before.
+            segment: the segment.
+            steps: flash operations done of it; None for all.
+
+        Returns:
+            what was seen since, and what was wrong (empty if nothing was).
+        """
+        running: Made | None = None
+        for done, what, detail in segment.events:
+            if steps is not None and done > steps:
+                return witness, ""
+            if what == "ran":
+                running = self.made(FIRMWARE, detail[1])
+                wrong = self._may_run(witness, running, detail)
+                if wrong:
+                    return witness, wrong
+            elif what == "valid" and running:
+                witness = replace(witness, floor=max(witness.floor, running.security))
+            elif what == "invoked":
+                model = self.made(MODEL, detail)
+                if model is None:
+                    return witness, f"a model runs that nobody released (SHA-256 {detail[:16]})"
+                if model.serial < witness.model:
+                    return witness, f"model {model.name} runs, older than one that was confirmed"
+            elif what == "told":
+                witness = _claimed(witness, detail)
+        if steps is not None:
+            return witness, ""
+        if segment.end not in (RESET, SETTLED):
+            return witness, segment.end
+        return witness, self._wrote(segment)
+
+    @staticmethod
+    def _may_run(witness: Witness, image: Made | None, detail: tuple[int, str]) -> str:
+        if image is None:
+            return f"an image runs that nobody released (slot at 0x{detail[0]:x}, SHA-256 {detail[1][:16]})"
+        if image.security < witness.floor:
+            return f"firmware {image.name} runs, its security {image.security} is below {witness.floor}"
+        if image.serial < witness.firmware:
+            return f"firmware {image.name} runs, older than one that was confirmed"
+        return ""
+
+    def _wrote(self, segment: Segment) -> str:
+        """Whether it wrote where it must not."""
+        for sector in segment.effect:
+            where = self.partition_of(sector * SECTOR)
+            if where is None or where.label not in _OPEN:
+                name = where.label if where else "no partition"
+                return f"it wrote to {name} at 0x{sector * SECTOR:x}"
+            if any(e[1] == "ran" and e[2][0] == where.offset for e in segment.events):
+                return f"it wrote to the slot that runs, at 0x{sector * SECTOR:x}"
+        return ""
+
+    def settled(self, state: State, segment: Segment, target: dict[str, Made]) -> Verdict:
+        """What came of it, when nothing happens any more.
+
+        Args:
+            state: of the flash, at the end.
+            segment: the last one.
+            target: what is to run, by kind.
+        """
+        running = invoked = None
+        valid = False
+        for _, what, detail in segment.events:
+            if what == "ran":
+                running, valid = detail[1], False
+            elif what in ("valid", "other"):
+                valid = what == "valid"
+            elif what == "invoked":
+                invoked = detail
+        if not valid:
+            return Verdict("failed", "what runs in the end is not what otadata calls valid")
+        if MODEL in target and invoked is None:
+            return Verdict("failed", "no model runs in the end")
+        if {FIRMWARE: running, MODEL: invoked} | {k: m.digest for k, m in target.items()} == {
+            FIRMWARE: running,
+            MODEL: invoked,
+        }:
+            return Verdict("completed")
+        return Verdict("refused")
+
+
+def _claimed(witness: Witness, event: dict) -> Witness:
+    """With what an event of the console claims."""
+    serial, kind = event.get("n"), event.get("kind")
+    if event.get("event") != "update" or event.get("result") != "confirmed" or not isinstance(serial, int):
+        return witness
+    if kind == FIRMWARE:
+        return replace(witness, firmware=max(witness.firmware, serial))
+    return replace(witness, model=max(witness.model, serial))
