@@ -12,6 +12,7 @@ import pytest
 import trustme
 
 from cicada.tools.board import load_board
+from cicada.tools.release.serve import ReleaseServer
 from cicada.tools.twin.twin import Twin
 from cicada.tools.twin.world import Network, Steps, World
 from support import broker
@@ -19,12 +20,10 @@ from support.twins import QUIET, script_flash
 
 BOARD = load_board("twin")
 START = (
-    "import json, machine, network, sys, time\n"
+    "import json, machine, network, time\n"
     "w = network.WLAN(network.STA_IF); w.active(True); w.connect('cicada', 'twinkle twinkle')\n"
     "while not w.isconnected(): time.sleep_ms(50)\n"
     "from node.net import LinkError, mqtt\n"
-    'class Identity: IDENTITY = b\'CICADA-IDENTITY {"board":"twin","product":"cicada"}\\0\'\n'
-    "sys.modules['node.identity'] = Identity\n"
     "def attempt(name, function):\n"
     "    t = time.ticks_ms()\n"
     "    try: print(name, 'gives', function())\n"
@@ -95,9 +94,16 @@ def test_gets_the_retained_announcement_of_its_kind_and_reports(tmp_path, server
         "print('model', t.newest('twin', 'cicada', 'model', 'kws'))\n"
         "attempt('none', lambda: t.newest('twin', 'cicada', 'model', 'other'))\n"
         "attempt('report', lambda: t.report('model', 17, 'failed', 'wrong \"answer\"'))\n"
-        "t.close()\n"
+        "b = t.open('twin', 'a.payload', 100); d = bytearray(200)\n"
+        "print('fetched', b.size, b.readinto(d), d == bytes(range(100, 256)) + bytes(44))\n"
+        "b.close(); t.close()\n"
     )
-    text = run(code, tmp_path, {"broker:1883": (server.host, server.port)})
+    (tmp_path / "twin").mkdir()
+    (tmp_path / "twin" / "a.payload").write_bytes(bytes(range(256)))
+    with ReleaseServer(tmp_path) as files:
+        hosts = {"broker:1883": (server.host, server.port), "releases:80": files.address}
+        text = run(code, tmp_path, hosts)
+    assert "fetched 156 156 True" in text
     assert "firmware True" in text and "model b'small'" in text
     assert "none gives None" in text and "report gives None" in text
     for _ in range(50):

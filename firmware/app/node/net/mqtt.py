@@ -22,13 +22,14 @@ import machine
 from micropython import const
 
 from node.net import LinkError, tls
+from node.net.http_transport import HttpTransport
 
 _PACKET = const(4096)  # bytes of a packet after its fixed header; a broker may send 256 MB
 _TOPIC = const(128)  # bytes
 _WAITING = const(4)  # messages that came while an answer was awaited
 _KEEP_ALIVE_S = const(60)
 _ENVELOPE = const(2128)
-_RETAINED_MS = const(3000)  # from SUBACK to the retained message: a broker without one says nothing
+_RETAINED_MS = const(2000)  # from SUBACK to the retained message: a broker without one says nothing
 
 # First byte of a packet: type and flags (2.2.1, 2.2.2)
 _CONNECT = const(0x10)
@@ -310,6 +311,7 @@ class MqttTransport:
 
     def __init__(self, config):
         self._config = config
+        self._files = HttpTransport(config)
 
     def newest(self, board, product, kind, name):
         """Envelope of the release that is announced, or None.
@@ -332,10 +334,8 @@ class MqttTransport:
         return message[1]
 
     def open(self, board, file, offset):
-        """Body of a file of the release from ``offset`` on (node.net.http.get)."""
-        from node.net import http
-
-        return http.get(self._config["url"] + board + "/" + file, offset, self._config.get("ca"))
+        """The node.net.http.Body of one of the release's files from ``offset`` on."""
+        return self._files.open(board, file, offset)
 
     def report(self, kind, serial, result, text):
         """Say how it goes, in JSON, at ``cicada/<product>/<board>/<device id>/updates``.
