@@ -1,9 +1,12 @@
 """Releases: made whole, published last, checked, and never at odds with their image."""
 
 import argparse
+import functools
 import hashlib
 import json
+import operator
 import os
+import struct
 import subprocess
 import sys
 
@@ -156,12 +159,24 @@ def test_an_image_for_another_board_or_without_identity_is_refused(out):
 def test_an_image_for_another_chip_or_a_damaged_one_is_refused():
     image = bytearray(image_of(content=CONTENT))
     image[12] = 9  # chip number in the header
-    with pytest.raises(UserError, match="for chip 9"):
+    with pytest.raises(UserError, match="would not boot on 'twin'"):
         build.firmware(bytes(image))
     image = bytearray(image_of(content=CONTENT))
     image[1000] ^= 1
     with pytest.raises(UserError, match="would not boot"):
         build.firmware(bytes(image))
+
+
+def test_an_image_of_a_chip_with_another_memory_map_is_taken():
+    # On the ESP32-C3 memory for code begins at 0x40380000, where the ESP32 maps its flash.
+    who = build.identity.Identity("esp32c3", "cicada", 0, "1.0.0").constant().ljust(320, b"\0")
+    segments = [(0x3C000020, who), (0x40380000, code(3, 400))]
+    header = struct.pack("<BBBBIB3xHBHH4xB", 0xE9, 2, 2, 0x20, 0x40380000, 0xEE, 5, 0, 0, 0xFFFF, 1)
+    body = header + b"".join(struct.pack("<II", at, len(data)) + data for at, data in segments)
+    checksum = functools.reduce(operator.xor, b"".join(data for _, data in segments), 0xEF)
+    body += bytes(15 - len(body) % 16) + bytes([checksum])
+    image = body + hashlib.sha256(body).digest()
+    assert build.firmware(image).board == "esp32c3"
 
 
 def test_an_image_that_does_not_fit_its_slot_is_refused():
@@ -322,7 +337,7 @@ def test_the_commands_make_check_and_list(out, tmp_path, capsys):
     assert "from firmware-1.2.3-5" in said.out and "% of the image" in said.out
     assert keys.trusted()[0].id in said.out
     assert "development" not in said.err
-    assert manifest_in(out, "firmware-1.2.3-5.release")["expires"] == 4262112000  # date -ud 2105-02-01 +%s
+    assert manifest_in(out, "firmware-1.2.3-5.release")["expires"] == 4262889600  # date -ud 2105-02-01 +%s
     cicada("release", "--model", tmp_path / "kws.cmod", "--board", "twin", "--security", "2", "--out", out)
     assert manifest_in(out, "model-kws.release")["security"] == 2
     cicada("release", "verify", out / "twin" / "firmware.release")
@@ -334,6 +349,15 @@ def test_the_commands_make_check_and_list(out, tmp_path, capsys):
     cicada("keys", "list")
     said = capsys.readouterr().out
     assert "second" in said and "trusted" in said and "revoked" in said
+
+
+def test_a_missing_package_is_a_sentence_that_says_what_to_install(out, monkeypatch):
+    for name in ("build", "delta"):
+        monkeypatch.delitem(sys.modules, f"cicada.tools.release.{name}")
+        monkeypatch.delattr(f"cicada.tools.release.{name}")
+    monkeypatch.setitem(sys.modules, "bsdiff4.core", None)
+    with pytest.raises(UserError, match=r"bsdiff4\.core is missing.*\[release\]"):
+        cicada("release", "--image", "any.bin")
 
 
 def test_faults_of_the_command_line_are_sentences(out, tmp_path):

@@ -14,13 +14,14 @@ from typing import Any
 
 from cicada.tools.board import load_board
 from cicada.tools.errors import UserError
+from cicada.tools.flashing import images
 from cicada.tools.release import envelope, identity, keys, sbom
 from cicada.tools.release import manifest as manifests
 from cicada.tools.release.delta import WORTHWHILE, delta
 from cicada.tools.release.keys import Signer
 from cicada.tools.release.payload import Payload, apply, full
 from cicada.tools.release.repository import DEFAULT, Series
-from cicada.tools.twin import appimage, partitions
+from cicada.tools.twin import partitions
 from cicada.tools.twin.image import partition_table
 from cicada.training import container
 
@@ -98,8 +99,8 @@ def firmware(image: bytes, board: str | None = None) -> Content:
         raise UserError(f"the image is for board '{who.board}', not '{board}': name that board, or its image")
     slot = min(p.size for p in partitions.ota_slots(_table(who.board)).values())
     try:
-        appimage.verify(image, load_board(who.board).CHIP, slot)
-    except appimage.ImageError as error:
+        images.inspect(image, load_board(who.board).CHIP)
+    except images.ImageError as error:
         raise UserError(f"the image would not boot on '{who.board}' ({error}): build it again") from error
     _fits(image, slot, who.board)
     return Content(image, who.board, who.product, manifests.FIRMWARE, "app", who.version, who.security)

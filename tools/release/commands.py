@@ -77,8 +77,10 @@ def _end_of_day(text: str) -> int:
 def _new(options: argparse.Namespace) -> int:
     from rich.progress import BarColumn, Progress, TextColumn
 
-    from cicada.tools.release import build
-
+    try:
+        from cicada.tools.release import build
+    except ImportError as error:
+        raise UserError(f"{error.name} is missing: install it with pip install -e '.[release]'") from error
     if options.expires and options.expires <= time.time():
         raise UserError("the release would have expired already: give --expires a day to come")
     content = _content(options)
