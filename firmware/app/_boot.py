@@ -2,7 +2,11 @@
 
 MicroPython's own version stops for ever when the partition holds something it cannot mount, which is what
 a power cut during the first formatting leaves. A node that nobody watches must go on instead.
+
+Before that, firmware that was just updated is counted as tried: whatever breaks later, it is known how often.
 """
+
+import sys
 
 import vfs
 from esp32 import Partition
@@ -25,4 +29,14 @@ def _mount():
         vfs.mount(vfs.VfsLfs2(partition[0]), "/")
 
 
-_mount()
+def _count():
+    from node import updates
+
+    updates.early()
+
+
+for _step in (_count, _mount):
+    try:
+        _step()
+    except Exception as _error:
+        sys.print_exception(_error)

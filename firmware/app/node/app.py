@@ -1,7 +1,8 @@
 """The node's state machine: BOOT -> LISTEN -> SLEEP, and round again.
 
 It listens until nothing but silence was heard for ``QUIET_MS``, then sleeps deeply for ``SLEEP_MS``
-and wakes by the timer. What it counted survives in RTC memory.
+and wakes by the timer. What it counted survives in RTC memory. Now and then it looks for updates before it
+sleeps; what is on trial must prove itself by listening, and nothing sleeps before that is decided.
 """
 
 import errno
@@ -17,8 +18,9 @@ from micropython import const
 from node import VERSION, log
 from node.memory import Memory
 from node.microphone import Microphone
-from node.model import open_model
+from node.net import LinkError
 from node.smoother import Smoother
+from node.updates.service import Service
 
 QUIET_MS = const(5000)  # of silence before going to sleep
 SLEEP_MS = const(10000)
@@ -29,6 +31,8 @@ _CONSOLE_MS = const(3600000)  # of peace from the watchdog after Ctrl-C; it cann
 _DEAF_MS = const(5000)  # between two tries with a microphone that does not run; less than the watchdog's
 _DEAF_TRIES = const(20)
 _HOLD_OFF_MS = const(2000)  # before a restart after a crash, so that the console can be read
+_RETRY_MS = const(60000)  # between two looks for an update by firmware that must do nothing else
+_MODEL = "kws"
 
 _RESETS = {
     machine.PWRON_RESET: "power on",
@@ -46,14 +50,23 @@ class App:
         self.memory = Memory(machine.RTC())
         self.manifest = None
         self.model = None
+        self.updates = None
+        self._heard = False  # whether the microphone has sent anything but zeros
+        self._scores = self._words = 0  # sum and number of the scores of this run
 
     def run(self):
         """Boot, listen, sleep. A crash is reported and answered with a reset; Ctrl-C is not."""
         try:
             self.boot()
+            while self.updates.too_old:
+                self.update()
+                time.sleep_ms(_RETRY_MS)
+            self.prove()
+            self.update()
             for _ in range(_DEAF_TRIES):
                 if self._listened():
                     break
+            self.update()
             self.sleep()
         except KeyboardInterrupt:
             machine.WDT(timeout=_CONSOLE_MS)
@@ -62,6 +75,8 @@ class App:
         except Exception as exception:
             log.error("stopped by an error, resetting")
             sys.print_exception(exception)
+            if self.updates and self.updates.on_trial:
+                self.updates.fail(exception)
             time.sleep_ms(_HOLD_OFF_MS)
             machine.reset()
 
@@ -80,7 +95,16 @@ class App:
                 "woken by %s, slept %d ms in all, %d events so far"
                 % (by, self.memory.slept_ms, self.memory.events)
             )
-        self.manifest, self.model = open_model(nn.builtin("kws"))
+        self.updates = Service(self.memory, _MODEL)
+        self._open(cause == machine.DEEPSLEEP_RESET and kept)
+
+    def _open(self, woken):
+        """Open the model that is to run now."""
+        if self.model:
+            self.model.deinit()
+            self.manifest = self.model = None
+            gc.collect()
+        self.manifest, self.model = self.updates.open_model(woken)
         m = self.manifest
         log.info(
             "model %s %s: %s, %d bytes, arena %d, %s"
@@ -94,8 +118,33 @@ class App:
             )
         )
 
-    def listen(self):
-        """Detect words until it has been quiet for ``QUIET_MS``."""
+    def update(self):
+        """Look for updates if it is time to; a new model proves itself at once."""
+        if self.updates.due() and self.updates.check():
+            self._open(False)
+            self.prove()
+
+    def prove(self):
+        """Let what is on trial show that it works: sensors, the link, and listening without a crash."""
+        while self.updates.on_trial:
+            log.info("on trial for %d ms" % self.updates.trial_ms)
+            try:
+                self.updates.probe()
+                self._heard = False
+                self._words = self._scores = 0
+                self.listen(self.updates.trial_ms)
+                if not self._heard:
+                    raise ValueError("the microphone sends nothing")
+            except (OSError, ValueError, RuntimeError, MemoryError, LinkError) as error:
+                self.updates.fail(error)
+                self._open(False)
+            else:
+                self.updates.confirm(self._words, self._scores // max(self._words, 1))
+                if self.updates.model_waits:
+                    self._open(False)
+
+    def listen(self, trial_ms=None):
+        """Detect words until it has been quiet for ``QUIET_MS``, or for ``trial_ms`` in any case."""
         front = self.manifest["frontend"]
         decision = self.manifest["decision"]
         labels = self.manifest["labels"]
@@ -110,8 +159,10 @@ class App:
         missing = front["frames"] + _SETTLE_FRAMES
         fresh = 0  # frames that the model has not seen
         checked = False
-        quiet_since = time.ticks_ms()
+        quiet_since = began = time.ticks_ms()
         gc.collect()
+        self.memory.busy = 1
+        self.memory.save()
         log.info("listening")
         try:
             while True:
@@ -121,6 +172,9 @@ class App:
                     continue
                 heard = time.ticks_ms()
                 watchdog.feed()
+                self._heard = self._heard or microphone.span > 0
+                if trial_ms is not None and time.ticks_diff(heard, began) >= trial_ms:
+                    break
                 if missing > 0:
                     missing -= fresh
                     fresh = 0
@@ -129,7 +183,7 @@ class App:
                 fresh -= hop
                 if not checked:
                     checked = True
-                    if not microphone.span:
+                    if not self._heard:
                         log.warn("the microphone sends nothing: check its wiring and board.MICROPHONE")
                 hit = smoother.update(model.invoke(features.window), heard)
                 if hit is not None:
@@ -140,8 +194,10 @@ class App:
                 elif not smoother.quiet():
                     led.value(0)
                     quiet_since = heard
-                elif time.ticks_diff(heard, quiet_since) >= QUIET_MS:
-                    return
+                elif trial_ms is None and time.ticks_diff(heard, quiet_since) >= QUIET_MS:
+                    break
+            self.memory.busy = self.memory.strikes = 0
+            self.memory.save()
         finally:
             led.value(0)
             microphone.close()
@@ -172,6 +228,8 @@ class App:
     def _detected(self, word, score, latency):
         # In the event the score is in whole percent: floats print differently from port to port.
         self.memory.events += 1
+        self._words += 1
+        self._scores += score
         log.info('heard "%s"  score %.2f  latency %d ms' % (word, score / 255, latency))
         log.event(
             "keyword",

@@ -7,9 +7,10 @@ version and CRC agree; otherwise everything starts from zero.
 import binascii
 import struct
 
-_FORMAT = "<4sHHIIII"  # magic, version, size, boots, sleeps, events, slept_ms
+# magic, version, size, boots, sleeps, events, slept_ms, checked, model_slot, busy, strikes
+_FORMAT = "<4sHHIIIIIBBBx"
 _MAGIC = b"CRTC"
-_VERSION = 1
+_VERSION = 2
 _SIZE = struct.calcsize(_FORMAT)
 
 
@@ -18,6 +19,13 @@ class Memory:
 
     Args:
         rtc: ``machine.RTC()``; only its ``memory`` method is used.
+
+    Attributes:
+        boots, sleeps, events, slept_ms: what was counted since power-on.
+        checked: when updates were last looked for, in ``time.time()``.
+        model_slot: the slot of the model that was verified last, 255 for the built-in one.
+        busy: 1 while the model runs, so that a crash can be laid at its door.
+        strikes: crashes of that kind in a row.
     """
 
     def __init__(self, rtc):
@@ -26,18 +34,24 @@ class Memory:
         self.sleeps = 0
         self.events = 0
         self.slept_ms = 0
+        self.checked = 0
+        self.model_slot = 255
+        self.busy = self.strikes = 0
 
     def load(self):
         """Read the record; returns False (and zeros) when there is none to trust."""
         raw = self._rtc.memory()
         if len(raw) < _SIZE + 4:
             return False
-        magic, version, size, boots, sleeps, events, slept = struct.unpack_from(_FORMAT, raw)
+        magic, version, size, boots, sleeps, events, slept, checked, slot, busy, strikes = struct.unpack_from(
+            _FORMAT, raw
+        )
         if magic != _MAGIC or version != _VERSION or size != _SIZE:
             return False
         if struct.unpack_from("<I", raw, _SIZE)[0] != binascii.crc32(raw[:_SIZE]):
             return False
         self.boots, self.sleeps, self.events, self.slept_ms = boots, sleeps, events, slept
+        self.checked, self.model_slot, self.busy, self.strikes = checked, slot, busy, strikes
         return True
 
     def save(self):
@@ -51,5 +65,9 @@ class Memory:
             self.sleeps,
             self.events,
             self.slept_ms & 0xFFFFFFFF,
+            self.checked & 0xFFFFFFFF,
+            self.model_slot,
+            self.busy,
+            min(self.strikes, 255),
         )
         self._rtc.memory(raw + struct.pack("<I", binascii.crc32(raw)))

@@ -1,0 +1,235 @@
+"""Model slots: two in flash, each with its signed manifest, and the model that is built in.
+
+A slot's first sector holds the release's envelope, the model container begins at the second. The envelope is
+erased first and written last, so a slot either verifies as a whole or is empty.
+"""
+
+import hashlib
+
+import nn
+from esp32 import Partition
+from micropython import const
+
+from node import log, selftest
+from node.model import open_model
+from node.updates import journal as j
+from node.updates import release as r
+from node.updates.image import SECTOR, InFlash, InMemory
+
+_ATTEMPTS = const(3)
+_STRIKES = const(3)
+#: What goes wrong with a model that is not one; anything else is a defect of this program.
+_FAULTS = (ValueError, MemoryError, RuntimeError, OSError, KeyError, TypeError, r.Refused)
+
+
+class Models:
+    """Chooses, opens and judges the model ``name``.
+
+    Args:
+        journal: the :class:`node.updates.journal.Journal`; None where only the built-in model counts.
+        keys: public keys that count.
+        name: of the model.
+
+    Attributes:
+        slot: where the open model lies, ``NO_SLOT`` for the built-in one.
+        serial: of its release, 0 for the built-in one.
+        on_trial: whether it is on trial.
+    """
+
+    def __init__(self, journal, keys, name):
+        self._journal = journal
+        self._keys = keys
+        self.name = name
+        self.slot = j.NO_SLOT
+        self.serial = 0
+        self.on_trial = False
+
+    def open(self, trial=True):
+        """Open the best model: the one on trial, the confirmed one, the one before it, the built-in one.
+
+        Args:
+            trial: whether this is a time for trials.
+
+        Returns:
+            ``(manifest, nn.Model)``.
+
+        Raises:
+            ValueError: not even the built-in model is sound.
+        """
+        staged = self._staged()
+        if staged and staged.attempts >= _ATTEMPTS:
+            self._decide(staged, j.BAD, "it was not confirmed in %d boots" % _ATTEMPTS)
+            staged = None
+        if staged and trial:
+            self._journal.append(
+                j.TRIAL, j.MODEL, staged.slot, count=staged.attempts + 1, serial=staged.serial
+            )
+            try:
+                opened = self._open(staged.slot, (staged.serial,))
+                self.on_trial = True
+                return opened
+            except _FAULTS as error:
+                self._decide(staged, j.BAD, error)
+        self.on_trial = False
+        for slot in self._others():
+            try:
+                return self._open(slot, self._known())
+            except _FAULTS as error:
+                log.warn("update: model slot %d is passed over: %s" % (slot, error))
+        return self._built_in()
+
+    def reopen(self, slot):
+        """After deep sleep: open ``slot`` again, which was verified at the last boot, without its signature.
+
+        Returns:
+            As :meth:`open`.
+        """
+        if slot == j.NO_SLOT:
+            return self._built_in()
+        try:
+            # Nobody else writes to this flash; damage is found by the container's own hash.
+            envelope, view = self._read(slot)
+            size = r.image_size(envelope)
+            opened = self._load(view[SECTOR : SECTOR + size])
+            self.slot = slot
+            return opened
+        except _FAULTS:
+            return self.open()
+
+    def _staged(self):
+        """The release on trial; a confirmation that was broken off is finished."""
+        journal = self._journal
+        staged = journal.staged[j.MODEL] if journal else None
+        if staged and journal.active == staged.slot and journal.active_serial == staged.serial:
+            self._settle(staged)
+            return None
+        return staged
+
+    def _known(self):
+        """Serials that were confirmed here."""
+        journal = self._journal
+        decided = journal.decided[j.MODEL]
+        known = [journal.active_serial, journal.previous_serial, decided]
+        bad = decided if journal.verdict[j.MODEL] == j.BAD else 0
+        return [serial for serial in known if serial not in (0, bad)]
+
+    def _others(self):
+        """Slots that may hold a confirmed model, the best first."""
+        journal = self._journal
+        if not journal or not self._known():
+            return ()
+        first = journal.active if journal.active in (0, 1) else 1 - self._spare()
+        return (first, 1 - first)
+
+    def _read(self, slot):
+        view = nn.map_partition("model_%d" % slot)
+        return r.envelope(view[:SECTOR]), view
+
+    def check(self, slot, serials):
+        """Verify a slot: signature, kind, floor, and the hash of what lies in it.
+
+        Returns:
+            ``(release, container)``.
+
+        Raises:
+            Refused: with the reason.
+        """
+        envelope, view = self._read(slot)
+        release = r.verify(envelope, self._keys, self._journal.revoked)
+        if release.kind != j.MODEL or release.manifest["name"] != self.name:
+            raise r.Refused("it holds something else")
+        if release.serial not in serials:
+            raise r.Refused("release %d was not confirmed here" % release.serial)
+        if release.security < self._journal.floor[j.MODEL]:
+            raise r.Refused("its security version is below the floor")
+        container = view[SECTOR : SECTOR + release.size]
+        if hashlib.sha256(container).digest() != release.sha256:
+            raise r.Refused("its hash is wrong")
+        return release, container
+
+    def _open(self, slot, serials):
+        release, container = self.check(slot, serials)
+        opened = self._load(container)
+        self.slot, self.serial = slot, release.serial
+        return opened
+
+    def _built_in(self):
+        opened = self._load(nn.builtin(self.name))
+        self.slot, self.serial = j.NO_SLOT, 0
+        return opened
+
+    def _load(self, container):
+        manifest, model = open_model(container)
+        try:
+            selftest.check(manifest, model)
+        except ValueError:
+            model.deinit()
+            raise
+        return manifest, model
+
+    # What becomes of them
+
+    def _spare(self):
+        """Index of the slot that the next release goes to: neither the open nor the confirmed one."""
+        if self.slot in (0, 1):
+            return 1 - self.slot
+        return 1 - self._journal.active if self._journal.active in (0, 1) else 0
+
+    def target(self, progress):
+        """``(index, partition)`` for the next release, the same as before if it goes on."""
+        slot = self._spare()
+        if progress and progress.slot in (0, 1) and progress.slot != self.slot:
+            slot = progress.slot
+        return slot, Partition.find(Partition.TYPE_DATA, label="model_%d" % slot)[0]
+
+    def base(self, size):
+        """The open model as the base of a patch; None if it has another size."""
+        if self.slot == j.NO_SLOT:
+            found = InMemory(nn.builtin(self.name))
+            return found if found.size == size else None
+        partition = Partition.find(Partition.TYPE_DATA, label="model_%d" % self.slot)[0]
+        return InFlash(partition, SECTOR, size)
+
+    def confirm(self):
+        """The model on trial is good."""
+        staged = self._journal.staged[j.MODEL]
+        self._journal.append(
+            j.ACTIVE, j.MODEL, staged.slot, serial=staged.serial, a=self._journal.active_serial
+        )
+        self._settle(staged)
+        self.on_trial = False
+
+    def _settle(self, staged):
+        security = staged.security
+        self._decide(staged, j.GOOD)
+        if security > self._journal.floor[j.MODEL]:
+            self._journal.append(j.FLOOR, j.MODEL, security=security)
+
+    def fail(self, why):
+        """The model on trial is bad; open another one."""
+        self._decide(self._journal.staged[j.MODEL], j.BAD, why)
+        self.on_trial = False
+
+    def _decide(self, staged, verdict, why=None):
+        if why is not None:
+            log.warn("update: model %d failed: %s" % (staged.serial, why))
+        size, digest = staged.image
+        self._journal.append(j.DECIDED, j.MODEL, staged.slot, verdict, staged.serial, a=size, digest=digest)
+
+    def struck(self, strikes):
+        """The chip crashed ``strikes`` times in a row while the confirmed model ran.
+
+        Returns True if that was too often: it is given up for the one before, or the built-in one.
+        """
+        journal = self._journal
+        if strikes < _STRIKES or not journal or journal.active == j.NO_SLOT or journal.staged[j.MODEL]:
+            return False
+        log.warn("update: model %d crashed %d times, giving it up" % (journal.active_serial, strikes))
+        slot, serial = 1 - journal.active, journal.previous_serial
+        try:
+            self.check(slot, (serial,) if serial else ())
+        except _FAULTS:
+            slot, serial = j.NO_SLOT, 0
+        journal.append(j.DECIDED, j.MODEL, journal.active, j.BAD, journal.active_serial)
+        journal.append(j.ACTIVE, j.MODEL, slot, serial=serial)
+        return True

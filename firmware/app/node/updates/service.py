@@ -1,0 +1,206 @@
+"""What the application knows of updates: open the model, look for news, prove what is on trial."""
+
+import time
+
+import board
+import machine
+from micropython import const
+
+from node import config, log, updates
+from node.identity import DEVELOPMENT, KEYS
+from node.net import LinkError
+from node.updates import journal as j
+from node.updates.models import Models
+
+_DAY_S = const(86400)
+_TRIAL_S = const(120)
+_WATCHDOG_MS = const(60000)  # while something is fetched: longer than any wait for the network
+_CRASHES = (machine.WDT_RESET, machine.HARD_RESET)
+
+
+class Service:
+    """Updates of one run of the node.
+
+    Args:
+        memory: the :class:`node.memory.Memory`, loaded.
+        name: of the model.
+    """
+
+    def __init__(self, memory, name):
+        found = config.load()
+        self._memory = memory
+        self._wifi = found.get("wifi")
+        self._config = found.get("updates")
+        if not isinstance(self._config, dict):
+            self._config = None
+        self._firmware = updates.slots()
+        self._journal = self._firmware.journal if self._firmware else None
+        self._models = Models(self._journal, KEYS, name)
+        if DEVELOPMENT:
+            log.warn("trusts a development key: whoever has that build folder can update this device")
+        if self.too_old:
+            log.error("firmware below the security floor: updating is all it will do")
+
+    @property
+    def too_old(self):
+        """Whether this firmware must do nothing but update."""
+        return bool(self._firmware) and self._firmware.too_old
+
+    @property
+    def on_trial(self):
+        """Whether the firmware or the model that runs must prove itself, before anything sleeps."""
+        return bool(self._firmware) and (self._firmware.on_trial or self._models.on_trial)
+
+    @property
+    def model_waits(self):
+        """Whether a new model waits until the firmware has proved itself."""
+        return not self.on_trial and self._journal is not None and bool(self._journal.staged[j.MODEL])
+
+    @property
+    def trial_ms(self):
+        """How long what is on trial must run without a crash."""
+        return 1000 * self._number("trial_s", _TRIAL_S)
+
+    def _number(self, key, default):
+        value = (self._config or {}).get(key, default)
+        return value if isinstance(value, int) and value >= 0 else default
+
+    def open_model(self, woken):
+        """``(manifest, nn.Model)`` of the best model; after deep sleep the one from before it.
+
+        Args:
+            woken: whether this boot is a wake from deep sleep with a memory to trust.
+        """
+        memory = self._memory
+        if woken:
+            return self._models.reopen(memory.model_slot)
+        memory.checked = 0  # a reset is a good time to look for updates
+        if memory.busy and machine.reset_cause() in _CRASHES:
+            memory.strikes += 1
+            if self._models.struck(memory.strikes):
+                memory.strikes = 0
+        opened = self._models.open(not (self._firmware and self._firmware.on_trial))
+        memory.model_slot = self._models.slot
+        memory.save()
+        return opened
+
+    def due(self):
+        """Whether it is time to look for updates."""
+        if self._config is None or self._journal is None or self.on_trial:
+            return False
+        if not self._memory.checked:
+            return True
+        passed = time.time() - self._memory.checked
+        return not 0 <= passed < self._number("every_s", _DAY_S)
+
+    def check(self):
+        """Look for updates. New firmware resets the chip; True means a new model is to be opened."""
+        machine.WDT(timeout=_WATCHDOG_MS)
+        self._memory.checked = max(int(time.time()), 1)
+        self._memory.save()
+        try:
+            return self._with_updater(lambda updater: updater.check())
+        except LinkError as error:
+            log.warn("update: %s" % error)
+            return False
+
+    def _with_updater(self, use):
+        """Call ``use`` with an updater while the link is up."""
+        from node.net.wifi import Wifi
+        from node.updates.updater import Updater
+
+        watchdog = machine.WDT(timeout=_WATCHDOG_MS)
+        wifi = Wifi(self._wifi or {})
+        transport = None
+        try:
+            wifi.up()
+            transport = _transport(self._config)
+            return use(
+                Updater(
+                    self._journal,
+                    self._firmware,
+                    self._models,
+                    updates.identity(),
+                    KEYS,
+                    transport,
+                    watchdog.feed,
+                )
+            )
+        finally:
+            if transport:
+                transport.close()
+            wifi.down()
+
+    # On trial
+
+    def probe(self):
+        """What can be tried at once: sensors answer, and so does the server if that is asked for.
+
+        Raises:
+            ValueError: a sensor does not answer.
+            LinkError: the server does not.
+        """
+        devices = board.I2C_DEVICES
+        if devices:
+            pins = board.I2C
+            bus = machine.I2C(pins["id"], scl=machine.Pin(pins["scl"]), sda=machine.Pin(pins["sda"]))
+            there = bus.scan()
+            for device in devices:
+                if device["address"] not in there:
+                    raise ValueError("the %s at 0x%02x does not answer" % (device["kind"], device["address"]))
+        if self._config is not None and self._config.get("require_uplink", True):
+            self._with_updater(lambda updater: updater.reach())
+
+    def confirm(self, events, score):
+        """It has proved itself.
+
+        Args:
+            events, score: how many it reported on trial, and the mean of their scores, 0 to 255.
+        """
+        if self._firmware.on_trial:
+            kind, serial = j.FIRMWARE, self._staged_serial()
+            self._firmware.confirm()
+        else:
+            kind, serial = j.MODEL, self._models.serial
+            self._models.confirm()
+        log.info("update: %s confirmed" % j.KINDS[kind])
+        about = {"kind": j.KINDS[kind], "result": "confirmed", "events": events, "score": score * 100 // 255}
+        log.event("update", serial, about)
+        if self._config is None or not serial:
+            return
+        try:
+            self._with_updater(lambda updater: updater.report(kind, serial, "confirmed"))
+        except LinkError as error:
+            log.warn("update: not reported: %s" % error)
+
+    def _staged_serial(self):
+        staged = self._journal.staged[j.FIRMWARE]
+        return staged.serial if staged else 0
+
+    def fail(self, why):
+        """It has not. Firmware goes back by a reset; after a model another one is to be opened."""
+        if self._firmware.on_trial:
+            self._firmware.fail(why)
+        else:
+            self._models.fail(why)
+
+
+def _transport(about):
+    """The transport that the configuration names."""
+    kind = about.get("transport", "http")
+    try:
+        if kind == "http":
+            from node.net.http_transport import HttpTransport
+
+            return HttpTransport(about)
+        if kind == "mqtt":
+            from node.net.mqtt_transport import MqttTransport
+
+            return MqttTransport(about)
+        if kind == "hawkbit":
+            from node.net.hawkbit import HawkbitTransport
+
+            return HawkbitTransport(about)
+    except (KeyError, TypeError, AttributeError):
+        raise LinkError("the configuration of transport '%s' is incomplete" % kind)
+    raise LinkError("there is no transport '%s'" % kind)
