@@ -12,6 +12,7 @@ def fit(chip: Chip) -> dict[str, Peripheral]:
     """One of each for ``chip``, by name."""
     from cicada.tools.twin.peripherals.camera import CameraPort
     from cicada.tools.twin.peripherals.cpu import Cpu
+    from cicada.tools.twin.peripherals.delta import Delta
     from cicada.tools.twin.peripherals.gpio import Gpio
     from cicada.tools.twin.peripherals.i2s import I2s
     from cicada.tools.twin.peripherals.networks import Networks
@@ -32,5 +33,6 @@ def fit(chip: Chip) -> dict[str, Peripheral]:
         "neural": Neural,
         "camera": CameraPort,
         "trust": Trust,
+        "delta": Delta,
     }
     return {name: kind(chip) for name, kind in kinds.items()}
