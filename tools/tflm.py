@@ -6,12 +6,15 @@ import os
 import re
 import struct
 import tempfile
+from functools import lru_cache
 
 import numpy as np
 
 from cicada.tools.errors import UserError
 from cicada.training import flatbuffer
 
+#: Counted once a model, as a board that boots often opens the same one often.
+_macs = lru_cache(8)(flatbuffer.macs)
 _ARENA = re.compile(rb"Arena allocation total (\d+) bytes")
 
 
@@ -43,7 +46,7 @@ class Interpreter:
             raise ValueError("not a TensorFlow Lite model (no TFL3 identifier)")
         try:
             # First, because it fails softly on a broken file, where TFLM reads out of bounds.
-            self.macs = flatbuffer.macs(bytes(model))
+            self.macs = _macs(bytes(model))
             self._interpreter = runtime.Interpreter.from_bytes(bytes(model))
             self.input = _details(self._interpreter.get_input_details(0))
             self.output = _details(self._interpreter.get_output_details(0))

@@ -109,16 +109,22 @@ def flash_of(payload: bytes) -> bytes:
 
 def node_flash(models: dict[str, bytes] | None = None) -> bytes:
     """Flash image with the real application."""
-    return flash_of(application_payload("twin", models if models is not None else {"kws": blob()}))
+    models = models if models is not None else {"kws": blob()}
+    return flash_of(romfs.pack(_files(tuple(sorted(models.items())))))
+
+
+@lru_cache
+def _files(models: tuple[tuple[str, bytes], ...]) -> dict[str, bytes]:
+    """Files of the real application, which are the same as long as the tests run."""
+    return romfs.unpack(application_payload("twin", dict(models)))
 
 
 def script_flash(code: str, folder: Path, models: dict[str, bytes] | None = None) -> bytes:
     """Flash image whose ``main.py`` is ``code``; the application's modules are there to import."""
     main = folder / "main.py"
     main.write_text(code)
-    files = romfs.unpack(application_payload("twin", models or {}))
-    files["main.mpy"] = compile_python(main)
-    return flash_of(romfs.pack(files))
+    files = _files(tuple(sorted((models or {}).items())))
+    return flash_of(romfs.pack(files | {"main.mpy": compile_python(main)}))
 
 
 def run_script(

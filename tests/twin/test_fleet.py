@@ -43,7 +43,7 @@ def fleet(tmp_path):
     def run(count, seconds, broken=-1):
         done = subprocess.run(
             [sys.executable, "-c", RUN, str(tmp_path / "flash.bin"), str(count), str(seconds), str(broken)],
-            capture_output=True, text=True, check=False,
+            env=os.environ | {"CICADA_TEST": str(tmp_path)}, capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
@@ -51,20 +51,19 @@ def fleet(tmp_path):
     return run
 
 
-def interpreters():
-    """Processes of twins on this machine."""
-    found = set()
+def left(folder):
+    """Processes that a fleet of this test has left behind."""
+    found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            if b"import _start" in (process / "cmdline").read_bytes():
-                found.add(process.name)
+            if str(folder).encode() in (process / "environ").read_bytes():
+                found.append(process.name)
         except OSError:
             continue  # it has just ended
     return found
 
 
-def test_fifty_at_once_each_under_40_mb_and_started_as_fast_as_the_cores_allow(fleet):
-    before = interpreters()
+def test_fifty_at_once_each_under_40_mb_and_started_as_fast_as_the_cores_allow(fleet, tmp_path):
     alone = fleet(1, 1)["members"][0]["started_s"]
     told = fleet(50, 6)
     members = told["members"]
@@ -75,7 +74,7 @@ def test_fifty_at_once_each_under_40_mb_and_started_as_fast_as_the_cores_allow(f
     # All fifty start together on a few cores: half of them should be there by the time that one after the
     # other they would take (2 s on two idle cores), with as much again for those that already run.
     assert sorted(m["started_s"] for m in members)[25] < 2 * 25 * alone / min(os.cpu_count(), 50) + 1
-    assert interpreters() <= before
+    assert left(tmp_path) == []
 
 
 def test_a_member_that_fails_is_told_and_the_others_go_on(fleet):

@@ -1,13 +1,16 @@
 """The twin's ``nn`` keeps the contract of ``firmware/modules/nn.pyi``: same names, same arguments."""
 
 import ast
+import re
 
 import pytest
 
+from cicada.tools.board import load_board
 from cicada.tools.paths import BOARDS, FIRMWARE
 from cicada.tools.twin.sound import Sound
+from cicada.tools.twin.twin import Twin
 from support.slots import SLOTS
-from support.twins import blob, loud, run_script
+from support.twins import QUIET, blob, loud, run_script, script_flash
 
 
 def shape(path):
@@ -101,15 +104,52 @@ def test_model_closes_and_keeps_to_a_given_arena(run):
     assert "MemoryError model: arena_size 2000 is too small, it needs " in text
 
 
-def test_partition_is_seen_as_it_is(run):
-    text = run(
-        "import esp32\np = nn.map_partition('otadata')\nprint(len(p), p[4096])\n"
-        "esp32.Partition('outbox').writeblocks(0, b'\\x05' * 4096)\n"
-        "q = nn.map_partition('outbox')\nprint(len(q), q[0], q[4095], q[4096])\n"
-        "try:\n    nn.map_partition('ota_0')\nexcept ValueError as e:\n    print(e)\n"
+SEEN = """
+import esp32, gc, machine, nn
+if machine.reset_cause() == machine.HARD_RESET:
+    print('again')
+    machine.deepsleep()
+outbox = esp32.Partition('outbox')
+nn.map_partition('nvs')
+gc.collect()
+free = gc.mem_free()
+q = nn.map_partition('outbox')
+print('heap', free - gc.mem_free())
+print('length', len(q), len(nn.map_partition('otadata')), q[0])
+outbox.writeblocks(0, b'\\x05' * 4096)
+print('written', q[0], q[4095], q[4096])
+outbox.ioctl(6, 0)
+print('erased', bytes(q[:4]))
+try:
+    nn.map_partition('ota_0')
+except ValueError as e:
+    print(e)
+q[8] = 0
+print('on it went')
+"""
+
+
+def test_partition_is_seen_where_it_lies_and_cannot_be_written_to(tmp_path):
+    twin = run_script(SEEN, tmp_path)
+    text = twin.text.replace("\r\n", "\n")
+    assert int(re.search(r"heap (-?\d+)\n", text)[1]) < 2000
+    assert f"length {SLOTS['outbox'].size} 8192 255\n" in text
+    assert "written 5 5 255\n" in text and "erased b'\\xff\\xff\\xff\\xff'\n" in text
+    assert "no data partition 'ota_0'\n" in text
+    assert "Guru Meditation Error" in text and "on it went" not in text and "again\n" in text
+    assert twin.flash.read(SLOTS["outbox"].offset, 4096) == b"\xff" * 4096
+    assert [cause for _, cause in twin.resets] == [1, 2]
+
+
+def test_a_mapped_partition_counts_as_looked_at(tmp_path):
+    looked = []
+    twin = Twin(
+        script_flash(
+            "import nn\nnn.map_partition('model_1')\n" + "import machine\nmachine.deepsleep()\n", tmp_path
+        ),
+        load_board("twin"),
+        QUIET,
     )
-    assert (
-        "8192 255" in text
-        and f"{SLOTS['outbox'].size} 5 5 255" in text
-        and "no data partition 'ota_0'" in text
-    )
+    twin.flash.on_read = lambda at, count: looked.append((at, count))
+    twin.run(5)
+    assert (SLOTS["model_1"].offset, SLOTS["model_1"].size) in looked

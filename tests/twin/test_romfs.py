@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cicada.tools.errors import UserError
 from cicada.tools.twin import romfs
+from cicada.tools.twin.rom import Rom
 from support.twins import micropython
 
 name = st.text("abcdefgh._0123456789", min_size=1, max_size=12).filter(lambda n: n.strip("."))
@@ -49,10 +49,8 @@ def test_malformed_images_are_refused_not_crashed_on(noise, cut):
         assert all(isinstance(data, bytes) for data in files.values())
 
 
-def test_extract_never_leaves_its_folder(tmp_path):
-    image = romfs.pack({"x": b""}).replace(b"\x01x", b"\x01x")
-    romfs.extract(image, tmp_path / "in")
-    assert [p.name for p in (tmp_path / "in").iterdir()] == ["x"]
-    with pytest.raises(UserError, match="not built by Cicada"):
-        romfs.extract(romfs.pack({"../out": b"1"}), tmp_path / "in")
-    assert not (tmp_path / "out").exists()
+def test_a_file_that_is_a_folder_too_is_damage():
+    image = romfs.pack({"a": b"1", "b/c": b"1"})
+    assert image.count(b"\x01b") == 1
+    with pytest.raises(ValueError, match="a folder, too"):
+        Rom().load(image.replace(b"\x01b", b"\x01a"))

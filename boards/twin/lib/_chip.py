@@ -8,13 +8,11 @@ import sys
 
 import _ops
 import uos
-import usocket
 
 _request = bytearray(struct.calcsize(_ops.REQUEST))
 _reply = bytearray(struct.calcsize(_ops.REPLY))
 _u64 = bytearray(8)
-_socket = usocket.socket(usocket.AF_UNIX, usocket.SOCK_STREAM)
-_socket.connect(struct.pack("<H108s", usocket.AF_UNIX, uos.getenv("CICADA_CHIP").encode()))
+_line = open(int(uos.getenv("CICADA_CHIP")), "r+b")
 
 #: microseconds since boot, as of the last answer
 now_us = 0
@@ -37,19 +35,19 @@ def call(op, argument=0, payload=b"", into=None, more=b""):
     """
     global now_us
     struct.pack_into(_ops.REQUEST, _request, 0, op, argument, len(payload) + len(more))
-    _socket.write(_request)
+    _line.write(_request)
     if payload:
-        _socket.write(payload)
+        _line.write(payload)
     if more:
-        _socket.write(more)
+        _line.write(more)
     broken = False
     try:
-        got = _socket.readinto(_reply)
+        got = _line.readinto(_reply)
     except KeyboardInterrupt:
         # The signal of a Ctrl-C, which should have come with an answer. What was asked is still answered, and
         # an answer that nobody reads would be taken for the next one.
         broken = True
-        got = _socket.readinto(_reply)
+        got = _line.readinto(_reply)
     if got != len(_reply):
         raise SystemExit
     # By hand, as struct.unpack would allocate a tuple at every call; the layout is _ops.REPLY.
@@ -61,11 +59,11 @@ def call(op, argument=0, payload=b"", into=None, more=b""):
     now_us = r[8] | r[9] << 8 | r[10] << 16 | r[11] << 24 | r[12] << 32 | r[13] << 40 | r[14] << 48
     answer = None
     if status or into is None:
-        answer = _socket.read(length) if length else b""
+        answer = _line.read(length) if length else b""
     elif length > len(into):
         raise OSError(5)
     elif length:
-        _socket.readinto(into, length)
+        _line.readinto(into, length)
     if flags & _ops.INTERRUPT and not (_handling or held):
         _handle()
     if flags & _ops.CTRL_C or broken:

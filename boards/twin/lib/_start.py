@@ -44,21 +44,20 @@ class _Sys:
 
 def run(scope, raw):
     """Start the program in the globals ``scope``; ``raw`` leaves that to the raw REPL."""
-    import uos
-    import vfs
-
-    rom = uos.getcwd()
-    sys.path[:] = [rom]
     import _chip
     import _ops
     import _tasks
+    import uos
+    import vfs
 
     sys.modules["_asyncio"] = _tasks
     vfs.umount("/")
-    vfs.mount(vfs.VfsPosix(rom), "/rom", readonly=True)
     sys.path[:] = ["", "/rom", ".frozen", "/lib"]
-    import _boot  # noqa: F401 - the image's own, as frozen on the chip
-
+    try:
+        import _boot  # noqa: F401 - the image's own, as frozen on the chip
+    except BaseException as exception:  # the port says so and goes on, whatever it is
+        if not isinstance(exception, SystemExit):
+            sys.print_exception(exception)
     sys.modules["sys"] = _Sys(_Stream(sys.stdout, _RawOutput(_chip, _ops)))
     _chip.call(_ops.STARTED)
     booted = _execute("boot.py", scope)

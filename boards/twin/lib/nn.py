@@ -6,6 +6,8 @@ from array import array
 
 import _chip
 import _ops
+import uctypes
+import uos
 
 _CHANNELS = 40
 
@@ -18,19 +20,16 @@ def builtin(name):
     return _chip.call(_ops.NN_BUILTIN, 0, name.encode())[1]
 
 
-_mapped = {}
-
-
 def map_partition(label):
     import esp32
 
     found = esp32.Partition.find(esp32.Partition.TYPE_DATA, label=label)
     if not found:
         raise ValueError("no data partition '%s'" % label)
-    if label not in _mapped:
-        _mapped[label] = bytearray(found[0].info()[3])
-    found[0].readblocks(0, _mapped[label])
-    return memoryview(_mapped[label])
+    offset, size = found[0].info()[2:4]
+    _chip.call(_ops.PARTITION_MAP, offset // 4096)
+    # The flash lies in this process's memory, where it can only be read.
+    return memoryview(uctypes.bytearray_at(int(uos.getenv("CICADA_FLASH")) + offset, size))
 
 
 _gain = bytearray(1)
