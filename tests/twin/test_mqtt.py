@@ -4,6 +4,7 @@ import contextlib
 import json
 import re
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -174,11 +175,20 @@ def test_what_goes_wrong_is_said_without_the_password(tmp_path, server):
 def test_tls_only_with_the_right_ca_and_name(tmp_path, secure):
     secure.publish(TOPIC, b"over TLS")
     folder = secure.ca.parent
-    tls = {"tls": True}
+    tls, pem = {"tls": True}, (folder / "ca.pem").read_bytes()
+    both = (folder / "other.pem").read_bytes() + pem
     code = (
-        f"with open('/ca.pem', 'wb') as f: f.write({(folder / 'ca.pem').read_bytes()!r})\n"
+        f"with open('/ca.pem', 'wb') as f: f.write({pem!r})\n"
         f"with open('/other.pem', 'wb') as f: f.write({(folder / 'other.pem').read_bytes()!r})\n"
+        f"with open('/both.pem', 'wb') as f: f.write({both!r})\n"
+        f"with open('/ca.der', 'wb') as f: f.write({ssl.PEM_cert_to_DER_cert(pem.decode())!r})\n"
+        "with open('/long.pem', 'wb') as f: f.write(b'x' * 8193)\n"
+        "with open('/cut.pem', 'wb') as f: f.write(b'-----BEGIN CERTIFICATE-----\\nAAAA')\n"
         + newest("right", settings(mqtt=tls, ca="/ca.pem"))
+        + newest("der", settings(mqtt=tls, ca="/ca.der"))
+        + newest("both", settings(mqtt=tls, ca="/both.pem"))
+        + newest("long", settings(mqtt=tls, ca="/long.pem"))
+        + newest("cut", settings(mqtt=tls, ca="/cut.pem"))
         + newest("other", settings(mqtt=tls, ca="/other.pem"))
         + newest("name", settings("elsewhere", mqtt=tls, ca="/ca.pem"))
         + newest("missing", settings(mqtt=tls, ca="/none.pem"))
@@ -187,7 +197,10 @@ def test_tls_only_with_the_right_ca_and_name(tmp_path, secure):
     )
     hosts = {f"{name}:1883": ("127.0.0.1", secure.port) for name in ("broker", "elsewhere")}
     text = run(code, tmp_path, hosts)
-    assert "right gives b'over TLS'" in text
+    for name in ("right", "der", "both"):
+        assert f"{name} gives b'over TLS'" in text
+    for name in ("long", "cut"):
+        assert f"{name} LinkError no CA certificate in /{name}.pem" in text
     assert "other LinkError TLS: The certificate is not correctly signed by the trusted CA" in text
     assert "name LinkError TLS: The certificate Common Name (CN) does not match" in text
     assert "missing LinkError no CA certificate in /none.pem" in text

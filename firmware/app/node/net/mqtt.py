@@ -42,14 +42,8 @@ _PINGREQ = const(0xC0)
 _PINGRESP = const(0xD0)
 _DISCONNECT = const(0xE0)
 
-_REFUSALS = (
-    "",
-    "protocol version",
-    "client id",
-    "out of service",
-    "user or password",
-    "not authorised",
-)  # 3.2.2.3
+# Return codes of CONNACK (3.2.2.3)
+_REFUSALS = ("", "protocol version", "client id", "out of service", "user or password", "not authorised")
 
 
 class Client:
@@ -77,7 +71,8 @@ class Client:
         self._password = password
         self._encrypt = encrypt
         self._ca = ca
-        self._timeout_ms = timeout_s * 1000
+        self._timeout_s = timeout_s
+        self._timeout_ms = int(timeout_s * 1000)
         self._line = None
         self._poll = None
         self._number = 0
@@ -113,8 +108,11 @@ class Client:
             self._fail("subscription refused")
 
     def wait(self, timeout_ms):
-        """The next message, ``(topic, payload)``, or None if none begins to come in time; a QoS 1 one is
-        acknowledged. To be called, or ``ping``, at least once a minute."""
+        """The next message, ``(topic, payload)``, or None if none begins to come in time.
+
+        Whoever waits for minutes calls ``ping`` in between: a broker drops a client that was silent for a
+        minute and a half (3.1.2.10).
+        """
         if not self._messages:
             kind, body = self._packet(timeout_ms)
             if kind is None:
@@ -169,7 +167,7 @@ class Client:
         try:
             address = socket.getaddrinfo(self._host, self._port, 0, socket.SOCK_STREAM)[0][-1]
             self._line = sock = socket.socket()
-            sock.settimeout(self._timeout_ms // 1000)
+            sock.settimeout(self._timeout_s)
             sock.connect(address)
             if self._encrypt:
                 self._line = tls.wrap(sock, self._host, self._ca)
