@@ -49,6 +49,12 @@ def test_a_signature_of_another_length_is_wrong():
     assert not keys.verify(signer_key.key, signer_key.signature, signer_key.digest + b"\0")
 
 
+def test_a_compressed_key_is_wrong_as_on_devices():
+    case = cases()[0]
+    compressed = bytes([2 + (case.key[64] & 1)]) + case.key[1:33]
+    assert not keys.verify(compressed, case.signature, case.digest)
+
+
 def test_a_key_file_is_encrypted_and_private(store):
     keys.new("first")
     path = store / "first.pem"
@@ -213,6 +219,7 @@ def test_keys_without_their_list_do_not_fall_back_to_the_development_key(store):
         lambda about: about["keys"][0].update(public="04"),
         lambda about: about["keys"][0].update(extra=1),
         lambda about: about["keys"].append(about["keys"][0]),
+        lambda about: about["keys"].append(about["keys"][0] | {"name": "again"}),
         lambda about: about.pop("revoked"),
         lambda about: about["revoked"].append({"id": "0" * 16}),
     ],

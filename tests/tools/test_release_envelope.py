@@ -68,6 +68,15 @@ def test_the_id_of_a_trusted_key_does_not_help_another_one():
         envelope.unpack(forged, [KEY, OTHER_KEY])
 
 
+@pytest.mark.parametrize("at,value", [(0, 67 ^ 1), (4, 0), (4, 2), (5, 1), (6, 99)])
+def test_another_format_is_refused_though_the_signature_is_right(at, value):
+    fields = bytearray(GOOD[:16])
+    fields[at] = value
+    signature = SIGNER.sign(hashlib.sha256(bytes(fields) + GOOD[80:]).digest())
+    with pytest.raises(ValueError):
+        envelope.unpack(bytes(fields) + signature + GOOD[80:], [KEY])
+
+
 def test_the_manifest_is_read_after_its_signature_only(monkeypatch):
     monkeypatch.setattr(manifests, "decode", lambda data: pytest.fail("read too early"))
     with pytest.raises(ValueError, match="signature"):

@@ -230,6 +230,7 @@ def test_deltas_need_bases_and_files_of_their_own():
         [one, other | {"file": "one"}, FULL],
         [one, other | {"sha256": "3" * 64}, FULL],
         [FULL, one],
+        [one | {"base": None, "blocks": 4}, FULL],
         [one, other, other, FULL],
     ):
         with pytest.raises(ValueError):

@@ -139,6 +139,12 @@ def deflated(content, window=-12):
     return packer.compress(content) + packer.flush()
 
 
+def unfinished(content):
+    """All of the content, but no mark that it ends there."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, -12)
+    return packer.compress(content) + packer.flush(zlib.Z_SYNC_FLUSH)
+
+
 BAD_BLOCKS = {
     "no body": (b"", 0, 1, 1),
     "a body that is too long": (bytes(4353), 0, 1, 4353),
@@ -147,7 +153,8 @@ BAD_BLOCKS = {
     "one byte too many": (deflated(bytes(4097)), 1, 1, 4096),
     "nothing inside": (deflated(b""), 1, 1, 1),
     "no deflate": (b"\xff" * 50, 1, 1, 50),
-    "deflate that does not end": (deflated(bytes(range(200)))[:-4], 1, 1, 200),
+    "deflate without an end mark": (unfinished(bytes(range(200))), 1, 1, 200),
+    "deflate that is cut off": (deflated(bytes(range(200)))[:-4], 1, 1, 200),
     "bytes after deflate": (deflated(b"a") + b"b", 1, 1, 1),
     "an unknown flag": (b"a", 4, 1, 1),
     "no sector": (b"a", 0, 0, 1),
