@@ -14,6 +14,7 @@ from cicada.tools.firmware.commands import add_parser as add_firmware
 from cicada.tools.flashing.commands import add_parser as add_flashing
 from cicada.tools.micropython.commands import add_parser as add_modules
 from cicada.tools.monitor.commands import add_parser as add_monitor
+from cicada.tools.release.commands import add_parser as add_release
 from cicada.tools.twin.commands import add_parser as add_twin
 
 
@@ -59,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     add_firmware(commands)
     add_flashing(commands)
     add_monitor(commands)
+    add_release(commands)
 
     data = commands.add_parser("data", help="get or make recordings")
     actions = data.add_subparsers(dest="action", required=True, metavar="ACTION")

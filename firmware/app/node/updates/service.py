@@ -11,6 +11,7 @@ from node.identity import DEVELOPMENT, KEYS
 from node.net import LinkError
 from node.updates import journal as j
 from node.updates.models import Models
+from node.updates.release import now
 
 _DAY_S = const(86400)
 _TRIAL_S = const(120)
@@ -114,6 +115,7 @@ class Service:
         transport = None
         try:
             wifi.up()
+            self._set_clock()
             transport = _transport(self._config)
             return use(
                 Updater(
@@ -130,6 +132,19 @@ class Service:
             if transport:
                 transport.close()
             wifi.down()
+
+    def _set_clock(self):
+        """Set a clock that was never set, where something has dates to check."""
+        about = self._config
+        secure = str(about.get("url")).startswith("https") or (about.get("mqtt") or {}).get("tls")
+        host = about.get("ntp", "pool.ntp.org" if secure else None)
+        if host and now() is None:
+            from node.net.clock import set_clock
+
+            try:
+                set_clock(host)
+            except LinkError as error:
+                log.warn("update: %s" % error)
 
     # On trial
 
@@ -194,7 +209,7 @@ def _transport(about):
 
             return HttpTransport(about)
         if kind == "mqtt":
-            from node.net.mqtt_transport import MqttTransport
+            from node.net.mqtt import MqttTransport
 
             return MqttTransport(about)
         if kind == "hawkbit":
