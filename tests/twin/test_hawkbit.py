@@ -11,7 +11,16 @@ import trustme
 from support.hawkbit import GATEWAY, TENANT, TOKEN, Hawkbit, Target
 from support.wires import talk
 
-BEGIN = "import json\nfrom node.net.hawkbit import HawkbitTransport\n"
+#: Who signed is none of the transport's business: here whoever wrote what can be read.
+BEGIN = """
+import json
+from node.net.hawkbit import HawkbitTransport
+def verify(envelope):
+    if len(envelope) < 100:
+        return None
+    about = json.loads(envelope[80:])
+    return about["kind"], about["name"], about["serial"]
+"""
 PAYLOAD = bytes(range(256)) * 40
 
 
@@ -32,7 +41,7 @@ def open_target(**changes):
 def transport(controller, token=TOKEN, url="http://hawkbit:8080/", **more):
     """Code of a transport."""
     at = {"tenant": TENANT, "controller": controller, "token": token}
-    return f"HawkbitTransport(json.loads({json.dumps({'url': url, 'hawkbit': at} | more)!r}))"
+    return f"HawkbitTransport(json.loads({json.dumps({'url': url, 'hawkbit': at} | more)!r}), verify)"
 
 
 def run(server, code, folder):
@@ -198,14 +207,21 @@ HOSTILE = {
     "two-releases": (with_artifact(lambda a: a.update(filename="b.release")), "this has 2"),
     "file-gone": (with_artifact(lambda a: a.update(filename="c.payload")), "gives"),
     "long-release": (release(b"x" * 2129), "where 2128 are the most"),
-    "short-release": (release(b"CREL"), "the .release is none"),
-    "manifest-list": (release(bytes(80) + b"[]"), "no usable kind"),
-    "serial-text": (
-        release(bytes(80) + b'{"kind":"firmware","name":"app","serial":"7"}'),
-        "no usable serial",
-    ),
-    "manifest-deep": (release(bytes(80) + b"[" * 2000), "the .release is none"),
 }
+
+
+def test_a_release_nobody_trusted_signed_is_for_the_updater_to_refuse(tmp_path):
+    targets = {"node-9": open_target(files={"x.release": b"CREL"})}
+    with Hawkbit(targets) as server:
+        said = run(
+            server,
+            f"t = {transport('node-9')}\n"
+            "attempt('envelope', t.newest, 'twin', 'cicada', 'firmware', 'app')\n"
+            "attempt('report', t.report, 'firmware', 0, 'refused', 'not a release')\n",
+            tmp_path,
+        )
+    assert said["envelope"] == "b'CREL'"
+    assert targets["node-9"].said[-1][3] == "failure"
 
 
 def test_what_a_hostile_server_sends_is_a_link_error(tmp_path):

@@ -1,7 +1,7 @@
 """The time of day by SNTP (RFC 4330), because certificates and releases have dates.
 
-An answer is not authenticated: a lying server can make a certificate or a release look expired, or one that has
-expired look good. It cannot make a signature good, nor take a security version back.
+An answer is not authenticated: a lying server can make a certificate or a release look expired, or one that
+has expired look good. It cannot make a signature good, nor take a security version back.
 """
 
 import socket

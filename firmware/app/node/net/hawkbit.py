@@ -16,7 +16,6 @@ from node.net.head import parse_url
 
 _JSON = const(8192)  # bytes of an answer: room for the links of seven files
 _ENVELOPE = const(2128)
-_HEADER = const(80)  # bytes of an envelope before its manifest
 _NAME = const(96)
 _DETAIL = const(200)
 _SHORTEST_S = const(30)  # between two polls, hawkBit's own default for the least
@@ -36,12 +35,17 @@ class HawkbitTransport:
         config: the device's settings for updates: ``url`` of the server, ``ca`` for https, ``hawkbit``:
             ``tenant``, ``controller`` (the device's id there), ``token``: the target's security token, or
             "GatewayToken" and a gateway's.
+        verify: called with an envelope; returns ``(kind, name, serial)`` if it was signed by somebody who is
+            trusted, None otherwise.
 
     Attributes:
         sleep_s: seconds that the server wants between two polls, None before the first.
     """
 
-    def __init__(self, config):
+    #: A deployment stays open until its result is told.
+    asks_for_result = True
+
+    def __init__(self, config, verify):
         at = config["hawkbit"]
         token = at["token"]
         url = config["url"]
@@ -51,6 +55,7 @@ class HawkbitTransport:
         self._base = "%s%s/controller/v1/%s" % (url, at["tenant"], at["controller"])
         self._headers = {"Authorization": token if " " in token else "TargetToken " + token}
         self._action = None
+        self._verify = verify
 
     def newest(self, board, product, kind, name):
         """Envelope of the release that is to be installed, None if there is none of this kind and name now.
@@ -66,9 +71,9 @@ class HawkbitTransport:
             self._cancelled(self._link(links, "cancelAction"))
             return None
         action = self._find(links)
-        if action is None or action.wait or (action.kind, action.name) != (kind, name):
+        if action is None or action.wait or action.about not in (None, (kind, name, action.serial)):
             return None
-        return action.envelope
+        return action.envelope  # also what nobody trusted has signed: to be refused
 
     def open(self, board, file, offset):
         """The node.net.http.Body of one of the release's files from ``offset`` on."""
@@ -85,7 +90,7 @@ class HawkbitTransport:
             text: why.
         """
         action = self._action or self._find(self._links())
-        if action is None or (action.kind, action.serial) != (kind, serial):
+        if action is None or (action.about and (action.about[0], action.serial) != (kind, serial)):
             return
         execution, finished = _STATUS[result]
         self._feedback(action.feedback, execution, finished, result + ": " + text)
@@ -113,7 +118,8 @@ class HawkbitTransport:
             action = _Action(at.split("?")[0] + "/feedback")
             self._read(self._json(at), action)
             envelope = http.fetch_small(action.release(), _ENVELOPE, self._ca, self._headers)
-            action.take(envelope)
+            action.envelope = envelope
+            action.about = self._verify(envelope)
             self._action = action
         return self._action
 
@@ -178,13 +184,15 @@ class _Action:
         feedback: URL for what is to be said about it.
         files: URLs by name.
         wait: whether the server does not want it to be installed yet.
-        envelope, kind, name, serial: of its release.
+        envelope: of its release.
+        about: kind, name and serial of the release; None if nobody who is trusted has signed it.
     """
 
     def __init__(self, feedback):
         self.feedback = feedback
         self.files = {}
         self.wait = False
+        self.envelope = self.about = None
 
     def release(self):
         """URL of the envelope."""
@@ -193,16 +201,10 @@ class _Action:
             raise LinkError("hawkBit: a deployment must hold one .release, this has %d" % len(found))
         return found[0]
 
-    def take(self, envelope):
-        """Read whose release it is, to ask for no more than that; nothing here has been verified."""
-        try:
-            manifest = json.loads(envelope[_HEADER:])
-        except (ValueError, MemoryError):
-            raise LinkError("hawkBit: the .release is none")
-        self.envelope = envelope
-        self.kind = _part(manifest, "kind", str)
-        self.name = _part(manifest, "name", str)
-        self.serial = _part(manifest, "serial", int)
+    @property
+    def serial(self):
+        """Of the release, 0 if it is not a trusted one."""
+        return self.about[2] if self.about else 0
 
 
 def _part(value, key, kind):

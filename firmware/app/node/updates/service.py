@@ -11,7 +11,7 @@ from node.identity import DEVELOPMENT, KEYS
 from node.net import LinkError
 from node.updates import journal as j
 from node.updates.models import Models
-from node.updates.release import now
+from node.updates.release import Refused, now, verify
 
 _DAY_S = const(86400)
 _TRIAL_S = const(120)
@@ -116,7 +116,7 @@ class Service:
         try:
             wifi.up()
             self._set_clock()
-            transport = _transport(self._config)
+            transport = _transport(self._config, self._about)
             return use(
                 Updater(
                     self._journal,
@@ -132,6 +132,14 @@ class Service:
             if transport:
                 transport.close()
             wifi.down()
+
+    def _about(self, envelope):
+        """Kind, name and serial of a release that was signed by somebody who is trusted; None otherwise."""
+        try:
+            found = verify(envelope, KEYS, self._journal.revoked)
+        except Refused:
+            return None
+        return j.KINDS[found.kind], found.manifest["name"], found.serial
 
     def _set_clock(self):
         """Set a clock that was never set, where something has dates to check."""
@@ -200,7 +208,7 @@ class Service:
             self._models.fail(why)
 
 
-def _transport(about):
+def _transport(about, verify):
     """The transport that the configuration names."""
     kind = about.get("transport", "http")
     try:
@@ -215,7 +223,7 @@ def _transport(about):
         if kind == "hawkbit":
             from node.net.hawkbit import HawkbitTransport
 
-            return HawkbitTransport(about)
+            return HawkbitTransport(about, verify)
     except (KeyError, TypeError, AttributeError):
         raise LinkError("the configuration of transport '%s' is incomplete" % kind)
     raise LinkError("there is no transport '%s'" % kind)
