@@ -116,6 +116,15 @@ def test_nothing_but_otadata_is_touched_by_the_same_build(board, folder):
     assert board.read(OTADATA, 2 * SECTOR) == b"\xff" * 2 * SECTOR
 
 
+def test_the_journal_of_updates_starts_anew_with_another_application_only(board, folder):
+    journal = SLOTS["updates"].offset
+    board.program(journal, b"verdicts")
+    put(board, build(folder, app("1", APP_SIZE)))
+    assert board.read(journal, 8) == b"verdicts"
+    put(board, build(folder, app("2", APP_SIZE, seed=7)))
+    assert board.read(journal, 8) == b"\xff" * 8
+
+
 def test_a_slot_chosen_over_the_air_gives_way_to_the_new_build(board, folder):
     choose(board, 1, app("air", APP_SIZE))
     assert booted(board) == ("air", "ota_1")

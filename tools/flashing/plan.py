@@ -4,8 +4,9 @@ Power or cable may go at any moment, so the order is: first make sure that some 
 application's slot, then data, boot loader and partition table where they differ, and last of all otadata. The
 boot loader passes over a slot that does not verify (ESP-IDF ``bootloader_utility.c``), so a board whose
 application is half written runs from the other slot; if nothing there would boot, that slot gets the new
-application first. Only a boot loader or table that changes leaves moments in which nothing boots; the chip's
-ROM loader is there always, and the same command goes on where it was.
+application first. With another application the journal of updates starts anew, too: it could call what comes
+by cable bad, or go on to what came by air. Only a boot loader or table that changes leaves moments in which
+nothing boots; the chip's ROM loader is there always, and the same command goes on where it was.
 """
 
 from __future__ import annotations
@@ -82,6 +83,9 @@ def steps(firmware: Firmware, link: Link, known: Known, repartition: bool) -> li
     app = Step(slot.label, slot.offset, firmware.app.data, len(firmware.app.data))
     order = []
     if old == list(firmware.partitions) and link.md5(app.at, app.size) != app.digest:
+        # What the node remembers of updates is about the firmware that goes now.
+        journals = [p for p in firmware.partitions if p.label == "updates"]
+        order += [Step(p.label, p.offset, None, p.size) for p in journals]
         other = _stepping_stone(firmware, link, known)
         if other:
             order.append(Step(other.label, other.offset, app.data, app.size))
