@@ -89,9 +89,9 @@ class Models:
         try:
             # Nobody else writes to this flash; damage is found by the container's own hash.
             envelope, view = self._read(slot)
-            size = r.image_size(envelope)
+            size, serial = r.known(envelope)
             opened = self._load(view[SECTOR : SECTOR + size])
-            self.slot = slot
+            self.slot, self.serial = slot, serial
             return opened
         except _FAULTS:
             return self.open()

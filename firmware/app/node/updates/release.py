@@ -111,9 +111,10 @@ def envelope(sector):
     return bytes(sector[:length])
 
 
-def image_size(envelope):
-    """Bytes of the image of an envelope that was verified before."""
-    return json.loads(envelope[_MANIFEST:])["image"]["size"]
+def known(envelope):
+    """``(size of the image, serial)`` of an envelope that was verified before."""
+    manifest = json.loads(envelope[_MANIFEST:])
+    return manifest["image"]["size"], manifest["serial"]
 
 
 def _check(m):

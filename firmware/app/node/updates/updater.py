@@ -129,7 +129,10 @@ class Updater:
             log.info("update: going on at sector %d" % progress.sectors)
         image = InFlash(target, start, release.size)
         while True:
-            self._fetch(release, target, start)
+            if not self._fetch(release, target, start):
+                log.warn("update: the base of the patch is gone, beginning again")
+                self._begin(release, slot, target, journal.progress[kind].restarts)
+                continue
             if digest(image, self._feed) == release.sha256:
                 break
             restarts = journal.progress[kind].restarts + 1
@@ -161,7 +164,10 @@ class Updater:
         self._journal.append(j.START, release.kind, slot, restarts, release.serial, digest=release.digest)
 
     def _payload(self, release):
-        """``(index, base)`` of the payload to fetch: a patch of what is here, else the whole image."""
+        """``(index, base)`` of the payload to fetch: a patch of what is here, else the whole image.
+
+        None if what was begun cannot be gone on with.
+        """
         progress = self._journal.progress[release.kind]
         for index, payload in enumerate(release.manifest["payloads"]):
             if progress.payload not in (None, index):
@@ -172,12 +178,15 @@ class Updater:
             base = (self._models if release.kind else self._firmware).base(about["size"])
             if base and base.sha256(self._feed) == r.unhex(about["sha256"], 32):
                 return index, base
-        raise r.Refused("none of its payloads fits")
+        return None
 
     def _fetch(self, release, target, start):
-        """Fetch blocks until the image is complete."""
+        """Fetch blocks until the image is complete; False if it must be begun again."""
         journal, kind = self._journal, release.kind
-        index, base = self._payload(release)
+        chosen = self._payload(release)
+        if not chosen:
+            return False
+        index, base = chosen
         payload = release.manifest["payloads"][index]
         progress = journal.progress[kind]
         first = progress.next or r.unhex(payload["first"], 32)
@@ -193,6 +202,7 @@ class Updater:
                 if tries >= _TRIES:
                     raise
                 log.warn("update: %s, trying again at %d" % (error, blocks.offset))
+        return True
 
     def _stream(self, release, index, payload, blocks):
         body = self._transport.open(release.manifest["board"], payload["file"], blocks.offset)
