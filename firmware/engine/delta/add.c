@@ -1,8 +1,9 @@
 #include "add.h"
 
-#include <string.h>
-
-#define WORD sizeof(uint32_t)
+/* Four bytes in one word. It may alias the buffers' bytes; memcpy, the portable way to load it, is a call
+ * where ESP-IDF compiles. */
+typedef uint32_t __attribute__((may_alias)) word_t;
+#define WORD sizeof(word_t)
 #define ALIGNED(pointer) ((uintptr_t)(pointer) % WORD == 0)
 
 static void add_bytes(uint8_t *target, const uint8_t *difference, size_t count) {
@@ -11,36 +12,39 @@ static void add_bytes(uint8_t *target, const uint8_t *difference, size_t count) 
     }
 }
 
-/* Adds four bytes to those at `target`, which is aligned. The lower seven bits of each are added where no
-   carry can leave the byte; its top bit is the sum without carry of both top bits and what came up. */
-static void add_word(uint8_t *target, uint32_t difference) {
+/* Sums of four bytes each. The lower seven bits are added where no carry can leave the byte; its top bit is
+ * the sum without carry of both top bits and what came up. */
+static inline uint32_t sums(uint32_t a, uint32_t b) {
     const uint32_t top = 0x80808080u;
-    uint32_t word;
-    target = __builtin_assume_aligned(target, WORD);
-    memcpy(&word, target, WORD);
-    word = ((word & ~top) + (difference & ~top)) ^ ((word ^ difference) & top);
-    memcpy(target, &word, WORD);
+    return ((a & ~top) + (b & ~top)) ^ ((a ^ b) & top);
 }
 
 void delta_add(uint8_t *target, const uint8_t *difference, size_t count) {
-    size_t i = (0u - (uintptr_t)target) % WORD;
-    i = i < count ? i : count;
-    add_bytes(target, difference, i);
-    uint32_t word;
-    /* Two loops: the small CPUs cannot load a word that is not aligned, and memcpy would be a call where a
-     * compiler optimises for size. There the word is put together byte by byte. */
-    if (ALIGNED(difference + i)) {
-        for (; count - i >= WORD; i += WORD) {
-            memcpy(&word, __builtin_assume_aligned(difference + i, WORD), WORD);
-            add_word(target + i, word);
+    const size_t ahead = (0u - (uintptr_t)target) % WORD, first = ahead < count ? ahead : count;
+    add_bytes(target, difference, first);
+    if (first == count) {
+        return; /* target may never have come to a word's boundary */
+    }
+    target += first;
+    difference += first;
+    const size_t words = (count - first) / WORD;
+    word_t *const to = (void *)target;
+    /* Two loops: the small CPUs cannot load a word that is not aligned, so it is put together byte by byte.
+     */
+    if (ALIGNED(difference)) {
+        const word_t *const from = (const void *)difference;
+        for (size_t i = 0; i < words; i++) {
+            to[i] = sums(to[i], from[i]);
         }
     } else {
-        for (; count - i >= WORD; i += WORD) {
-            const uint8_t *from = difference + i;
-            const uint8_t bytes[WORD] = {from[0], from[1], from[2], from[3]};
-            memcpy(&word, bytes, WORD);
-            add_word(target + i, word);
+        for (size_t i = 0; i < words; i++) {
+            const uint8_t *from = difference + i * WORD;
+            const union {
+                uint8_t bytes[WORD];
+                uint32_t word;
+            } four = {{from[0], from[1], from[2], from[3]}};
+            to[i] = sums(to[i], four.word);
         }
     }
-    add_bytes(target + i, difference + i, count - i);
+    add_bytes(target + words * WORD, difference + words * WORD, (count - first) % WORD);
 }
