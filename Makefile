@@ -12,7 +12,7 @@ TRAINING := --words "$(WORDS)" --seed $(SEED) $(if $(DATA),--data "$(DATA)")
 
 BOARDED := --board $(BOARD) $(if $(PORT),--port "$(PORT)")
 
-.PHONY: help demo test train firmware flash erase size monitor twin twin-stop data engine modules bench lint format clean
+.PHONY: help demo test train firmware flash erase size monitor twin twin-stop release powercut data engine modules bench lint format clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -66,6 +66,12 @@ size: $(SMALL)  ## what the image is made of, by component
 
 monitor: $(SMALL)  ## serial console of PORT=, or of BOARD=twin
 	@$(CICADA) monitor $(BOARDED)
+
+release: $(STAMP)  ## sign the last build of BOARD=, or MODEL=, for devices to update to (docs/updates.md)
+	@$(CICADA) release --board $(BOARD) $(if $(MODEL),--model "$(lastword $(subst =, ,$(MODEL)))")
+
+powercut: $(STAMP)  ## cut the power at 1500 places of updates on the twin; ALL=1 for every place
+	@$(CICADA) powercut $(if $(ALL),--depth 2,--sample 1500)
 
 data: $(STAMP)  ## download Google Speech Commands v0.02 (2.3 GB)
 	@$(CICADA) data fetch speech-commands
