@@ -29,9 +29,13 @@ def quiet(count):
     pass
 
 
+def none(first):
+    return iter(())
+
+
 def test_a_sound_toy_passes_to_depth_two_and_every_state_is_judged(pool):
     one = explorer(True)
-    complete(one, pool, 2, quiet, iter(()))
+    complete(one, pool, 2, quiet, none)
     count = one.count
     assert count.failures == [] and one.futures.disagreements == []
     assert count.operations == 8 and count.states[2] > 2 * count.states[1] > 60
@@ -40,7 +44,7 @@ def test_a_sound_toy_passes_to_depth_two_and_every_state_is_judged(pool):
 
 def test_a_broken_toy_is_caught_and_the_failure_can_be_replayed(pool):
     one = explorer(False)
-    complete(one, pool, 1, quiet, iter(()))
+    complete(one, pool, 1, quiet, none)
     lost = [path for path, why in one.count.failures if why == "the record is lost"]
     assert len(lost) > 2 and len(lost) == len(one.count.failures)
     said = []
@@ -68,7 +72,7 @@ def test_a_made_up_state_is_the_one_that_really_cutting_leaves(pool):
 def test_what_is_remembered_is_what_happens(pool):
     """A sample of states whose future was known is played all the same."""
     one = explorer(True)
-    complete(one, pool, 1, quiet, iter(()))
+    complete(one, pool, 1, quiet, none)
     first = golden(one, pool)
     again = explorer(True)
     checked = 0
@@ -86,7 +90,7 @@ def test_a_sample_is_the_same_for_the_same_seed():
         begin = one.judge
         one.judge = lambda case: paths.append(case.path) or begin(case)
         try:
-            sample(one, pool, 16, seed, quiet, iter(()))
+            sample(one, pool, 16, seed, quiet, none)
         finally:
             pool.close()
         assert not one.count.failures

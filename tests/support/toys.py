@@ -86,7 +86,7 @@ def scenario(sound: bool) -> Scenario:
 
 def setting() -> Setting:
     """Where it happens."""
-    return Setting(load_board("twin"), lambda phase, faults: World(QUIET), asks=False)
+    return Setting(load_board("twin"), lambda phase, faults: World(QUIET), works=False)
 
 
 def opener(name: str) -> tuple[Setting, bytes]:

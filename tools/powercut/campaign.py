@@ -12,6 +12,8 @@ from cicada.tools.powercut.scheduler import Scheduler
 
 #: Called with the number of cases judged so far.
 Tick = Callable[[Count], None]
+#: Makes more cases of the run without an interruption, see :mod:`cicada.tools.powercut.faults`.
+Extra = Callable[[Result], Iterator[Case]]
 
 
 def golden(explorer: Explorer, pool: Pool | Here) -> Result:
@@ -32,7 +34,9 @@ def golden(explorer: Explorer, pool: Pool | Here) -> Result:
     return result
 
 
-def complete(explorer: Explorer, pool: Pool | Here, depth: int, tick: Tick, extra: Iterator[Case]) -> None:
+def complete(
+    explorer: Explorer, pool: Pool | Here, depth: int, tick: Tick, extra: Callable[[Result], Iterator[Case]]
+) -> None:
     """Judge every state that one interruption leads to, and with ``depth`` 2 every state that a power cut
     in what follows leads to.
 
@@ -41,23 +45,29 @@ def complete(explorer: Explorer, pool: Pool | Here, depth: int, tick: Tick, extr
         pool: plays.
         depth: 1 or 2.
         tick: called after every case.
-        extra: more cases (see :mod:`cicada.tools.powercut.faults`).
+        extra: makes more cases.
     """
     first = golden(explorer, pool)
     if explorer.count.failures:
         return
     scheduler = Scheduler(explorer, pool)
-    scheduler.add(extra)
+    scheduler.add(extra(first))
     scheduler.add(explorer.cut(first, resets=True))
     for result in scheduler.results():
         _count(explorer, result)
         tick(explorer.count)
-        if depth == 2 and len(result.case.path) == 1 and result.verdict.result != "failed":
+        case = result.case
+        if depth == 2 and case.kind == "cut" and len(case.path) == 1 and result.verdict.result != "failed":
             scheduler.add(explorer.cut(result, resets=False))
 
 
 def sample(
-    explorer: Explorer, pool: Pool | Here, size: int, seed: int, tick: Tick, extra: Iterator[Case]
+    explorer: Explorer,
+    pool: Pool | Here,
+    size: int,
+    seed: int,
+    tick: Tick,
+    extra: Callable[[Result], Iterator[Case]],
 ) -> None:
     """Judge about ``size`` cases of all kinds and both depths, chosen by ``seed``.
 
@@ -67,13 +77,13 @@ def sample(
         size: how many cases: half of them one interruption, two fifths two, the rest of ``extra``.
         seed: of the choice.
         tick: called after every case.
-        extra: more cases.
+        extra: makes more cases.
     """
     first = golden(explorer, pool)
     if explorer.count.failures:
         return
     rng = random.Random(f"{seed}:{explorer.scenario.name}")
-    others = list(extra)
+    others = list(extra(first))
     others = rng.sample(others, min(len(others), size // 10))
     single = (size - len(others)) // 2
     again = size - len(others) - single
@@ -83,8 +93,8 @@ def sample(
     for result in scheduler.results():
         _count(explorer, result)
         tick(explorer.count)
-        path = result.case.path
-        if len(path) == 1 and again > 0 and path[0][0].isdigit() and result.verdict.result != "failed":
+        path, kind = result.case.path, result.case.kind
+        if len(path) == 1 and kind == "cut" and again > 0 and result.verdict.result != "failed":
             # The order of results depends on how fast they were played, so the choice must not.
             own = random.Random(f"{seed}:{explorer.scenario.name}:{path[0]}")
             share = -(-again // max(single, 1))
@@ -115,7 +125,10 @@ def _drawn(explorer: Explorer, result: Result, size: int, resets: bool, rng: ran
 def _count(explorer: Explorer, result: Result) -> None:
     count, verdict = explorer.count, result.verdict
     count.judged += 1
+    count.others += result.case.kind != "cut"
     if verdict.result == "refused":
         count.refused += 1
+    elif verdict.result == "residual":
+        count.residual += 1
     elif verdict.result == "failed":
         count.failures.append((result.case.path, verdict.why))

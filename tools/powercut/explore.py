@@ -9,7 +9,7 @@ from cicada.tools.powercut.cuts import Break, breaks, runs, start_after
 from cicada.tools.powercut.futures import MOST_SEGMENTS, Futures
 from cicada.tools.powercut.lives import RESET, Segment, Start
 from cicada.tools.powercut.oracle import Oracle, Verdict, Witness
-from cicada.tools.powercut.scenario import Scenario
+from cicada.tools.powercut.scenario import FIRMWARE, Scenario
 from cicada.tools.powercut.states import Base, State
 
 #: One link of a chain: what the flash held, how the chip started, what it did.
@@ -26,12 +26,15 @@ class Case:
         path: interruptions that led to it, as text.
         state, start: what the flash holds and how the chip starts.
         witness: what the oracle saw until then.
+        kind: ``cut``; ``rot`` (a bit rotted, the rescue is offered at once); ``net`` (the server misbehaves
+            in the first segment, and not any more after that).
     """
 
     path: tuple[str, ...]
     state: State
     start: Start
     witness: Witness
+    kind: str = "cut"
 
 
 @dataclass
@@ -51,18 +54,22 @@ class Count:
         operations: flash operations of the golden run.
         states: distinct states by depth.
         judged: cases that were judged.
+        others: those of them that were no interruptions.
         runs: segments that were played.
         hits: segments that were known.
         refused: cases that ended with a refusal.
+        residual: cases in which nothing could have helped: the only image rotted.
         failures: ``(path, why)``.
     """
 
     operations: int = 0
     states: dict[int, int] = field(default_factory=lambda: {1: 0, 2: 0})
     judged: int = 0
+    others: int = 0
     runs: int = 0
     hits: int = 0
     refused: int = 0
+    residual: int = 0
     failures: list[tuple[tuple[str, ...], str]] = field(default_factory=list)
 
 
@@ -92,10 +99,29 @@ class Explorer:
     def judge(self, case: Case) -> Asking:
         """Find out what becomes of a case; asks for segments by yielding how they begin."""
         chain: list[Link] = []
-        verdict, witness = yield from self._end(case, chain, case.start, self.scenario.target)
+        target = self.scenario.rescue if case.kind == "rot" else self.scenario.target
+        verdict, witness = yield from self._end(case, chain, case.start, target)
+        if case.kind == "rot":
+            return Result(case, self._rotten(case, verdict), chain)
+        if case.kind == "net" and verdict.result == "refused":  # for the moment, as nothing came of it
+            verdict, witness = yield from self._later(case, chain, witness, 0, target)
         if verdict.result == "refused" or (verdict.result == "completed" and self.scenario.fails):
-            verdict = yield from self._rescue(case, chain, witness, verdict)
+            phase = len(self.scenario.roots) - 1
+            rescued, _ = yield from self._later(case, chain, witness, phase, self.scenario.rescue)
+            if rescued.result != "completed":
+                why = rescued.why or "a newer release was not installed"
+                verdict = Verdict("failed", f"after a refusal: {why}")
         return Result(case, verdict, chain)
+
+    def _rotten(self, case: Case, verdict: Verdict) -> Verdict:
+        """What to make of a case of bit rot."""
+        if verdict.result == "refused":
+            return Verdict("failed", "the next release was not installed")
+        if verdict.why.startswith("nothing boots"):
+            others = [made for made in self.scenario.made if made.kind == FIRMWARE]
+            if not self.oracle.whole(case.state, others):
+                return Verdict("residual", verdict.why)
+        return verdict
 
     def _end(
         self, case: Case, chain: list[Link], start: Start, target: dict
@@ -117,18 +143,15 @@ class Explorer:
             start = segment.next
         return Verdict("failed", f"it reset {MOST_SEGMENTS} times and did not settle"), witness
 
-    def _rescue(
-        self, case: Case, chain: list[Link], witness: Witness, verdict: Verdict
-    ) -> Generator[tuple[State, Start], Segment, Verdict]:
-        """After a refusal a newer, good release must still install."""
+    def _later(
+        self, case: Case, chain: list[Link], witness: Witness, phase: int, target: dict
+    ) -> Generator[tuple[State, Start], Segment, tuple[Verdict, Witness]]:
+        """What becomes of the end of a chain when the power is switched off and on, and the world is in
+        another phase."""
         state, _, segment = chain[-1]
         after = Case(case.path, state.changed(segment.effect), Start(), witness)
-        start = Start(phase=len(self.scenario.roots) - 1)
-        rescued, _ = yield from self._end(after, [], start, self.scenario.rescue)
-        if rescued.result == "completed":
-            return verdict
-        why = rescued.why or "a newer release was not installed"
-        return Verdict("failed", f"after a refusal: {why}")
+        verdict, witness = yield from self._end(after, [], Start(phase=phase), target)
+        return verdict, witness
 
     # Many cases
 

@@ -11,7 +11,7 @@ from cicada.tools.errors import UserError
 from cicada.tools.powercut.states import Content, State, Step, content
 from cicada.tools.twin import appimage, otadata, partitions
 from cicada.tools.twin.boot import Booted, NothingBoots, boot
-from cicada.tools.twin.chip import DEEPSLEEP_RESET, PWRON_RESET, SOFT_RESET, ops
+from cicada.tools.twin.chip import DEEPSLEEP_RESET, HARD_RESET, PWRON_RESET, SOFT_RESET, Restart, ops
 from cicada.tools.twin.flash import SECTOR, NorFlash, Operation
 from cicada.tools.twin.rom import Rom
 from cicada.tools.twin.twin import Twin
@@ -60,7 +60,8 @@ class Segment:
         effect: contents of every sector that was changed, at the end.
         events: ``(steps done before, what, detail)``: ``ran`` (slot offset and SHA-256 of the image that the
             boot loader started), ``valid`` or ``other`` (whether otadata selects that slot and calls it
-            valid, after the boot and after each change), ``opened`` and ``invoked`` (SHA-256 of a model),
+            valid, after the boot and after each change; the detail of ``other`` is ``none`` if it selects
+            nothing), ``opened`` and ``invoked`` (SHA-256 of a model),
             ``asked`` (a name that was resolved), ``told`` (an ``EVENT`` of the console), ``memory`` (RTC
             memory), ``phase`` (of the world).
         end: ``reset``, ``settled``, or what went wrong, in words.
@@ -87,16 +88,19 @@ class Setting:
         turns: what begins the next phase: for every phase but the last the SHA-256 of the image that is
             started or of the model that is opened.
         quiet_s: virtual seconds without a flash operation after which it has settled.
-        asks: whether it must have asked a server something since the last operation for that.
+        works: whether it must have asked a server something and invoked a model since the last operation for
+            that.
         limit_s: virtual seconds after which a segment has no end.
+        crashes: SHA-256 of models that crash the chip when they are invoked.
     """
 
     board: ModuleType
     world: Callable[[int, str], World]
     turns: tuple[str, ...] = ()
     quiet_s: float = 4.0
-    asks: bool = True
+    works: bool = True
     limit_s: float = 90.0
+    crashes: frozenset[str] = frozenset()
 
 
 class _Boundary(Exception):
@@ -146,7 +150,7 @@ class Life(Twin):
         self._known: set[int] = set()
         self._watching = True
         self._moved_us = 0
-        self._asked = False
+        self._asked = self._worked = False
         self._models: list[str] = []
         self._invoked: int | None = None
         self._told = 0
@@ -165,7 +169,7 @@ class Life(Twin):
             segment.end = SETTLED if settled else f"no end within {self._setting.limit_s:g} s"
         except _Boundary as boundary:
             segment.end, segment.next = RESET, boundary.start
-            if boundary.start.cause == DEEPSLEEP_RESET and self._has_asked():
+            if boundary.start.cause == DEEPSLEEP_RESET and self._has_worked():
                 segment.end, segment.next = SETTLED, None
         except Interrupted:
             segment.end = INTERRUPTED
@@ -183,12 +187,17 @@ class Life(Twin):
 
     # Its end
 
-    def _has_asked(self) -> bool:
-        return self._asked or not self._setting.asks
+    def _has_worked(self) -> bool:
+        return (self._asked and self._worked) or not self._setting.works
 
     def _settled(self) -> bool:
         quiet_us = self._setting.quiet_s * 1e6
-        return self.hears and self._has_asked() and self.chip.meter.now - self._moved_us >= quiet_us
+        return self.hears and self._has_worked() and self.chip.meter.now - self._moved_us >= quiet_us
+
+    def _crash(self, model: str) -> None:
+        """Some models crash the chip that invokes them."""
+        if model in self._setting.crashes:
+            raise Restart(HARD_RESET)
 
     # Its beginning
 
@@ -240,7 +249,7 @@ class Life(Twin):
         if valid and slots.get(otadata.slot_of(entries[active], len(slots))) == self.booted.partition:
             self._note("valid", self.booted.partition.offset)
         else:
-            self._note("other", None)
+            self._note("other", "none" if active is None else "")
 
     def _in_otadata(self, at: int) -> bool:
         where = partitions.find(self.chip.table, partitions.DATA, partitions.OTADATA)
@@ -316,7 +325,7 @@ class Life(Twin):
             before[at : at + operation.size] = operation.old
             self._look(step.sector, bytes(before))
         self.segment.steps.append(step)
-        self._moved_us, self._asked = self.chip.meter.now, False
+        self._moved_us, self._asked, self._worked = self.chip.meter.now, False, False
         self._hear()
         if self._ready and self._in_otadata(operation.at):
             self._look_at_otadata()
@@ -329,9 +338,11 @@ class Life(Twin):
         if op == ops.NET_RESOLVE:
             self._asked = True
             self._note("asked", payload.decode("utf-8", "replace"))
-        elif op == ops.MODEL_INVOKE and argument != self._invoked and argument < len(self._models):
-            self._invoked = argument
-            self._note("invoked", self._models[argument])
+        elif op == ops.MODEL_INVOKE and argument < len(self._models):
+            if argument != self._invoked or not self._worked:
+                self._invoked, self._worked = argument, True
+                self._note("invoked", self._models[argument])
+            self._crash(self._models[argument])
         elif op == ops.RTC_WRITE:
             self._note("memory", payload)
         elif op == ops.MODEL_OPEN:

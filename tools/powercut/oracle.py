@@ -6,12 +6,13 @@ then on nothing older may be seen.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
 
 from cicada.tools.powercut.lives import RESET, SETTLED, Segment
 from cicada.tools.powercut.scenario import FIRMWARE, MODEL, Made, Scenario
 from cicada.tools.powercut.states import State
-from cicada.tools.twin import partitions
+from cicada.tools.twin import appimage, partitions
 from cicada.tools.twin.flash import SECTOR
 from cicada.tools.twin.partitions import Partition
 
@@ -35,7 +36,8 @@ class Witness:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What came of a case: ``completed``, ``refused`` or ``failed``, and why."""
+    """What came of a case and why: ``completed``, ``refused``, ``failed``, or ``residual`` where nothing
+    could have helped."""
 
     result: str
     why: str = ""
@@ -66,6 +68,19 @@ class Oracle:
     def partition_of(self, at: int) -> Partition | None:
         """The partition an offset lies in; None between them."""
         return next((p for p in self.table if p.offset <= at < p.offset + p.size), None)
+
+    def whole(self, state: State, images: list[Made]) -> bool:
+        """Whether any firmware slot holds one of ``images``, as a whole."""
+        digests = {image.digest for image in images}
+        for slot in partitions.ota_slots(self.table).values():
+            data = state.read(slot.offset, slot.size)
+            try:
+                length = appimage.verify(data, "esp32", slot.size).length
+            except appimage.ImageError:
+                continue
+            if hashlib.sha256(data[:length]).hexdigest() in digests:
+                return True
+        return False
 
     def follow(self, witness: Witness, segment: Segment, steps: int | None = None) -> tuple[Witness, str]:
         """Watch a segment, or its beginning.
@@ -133,24 +148,24 @@ class Oracle:
             target: what is to run, by kind.
         """
         running = invoked = None
-        valid = False
+        selected = ""
         for _, what, detail in segment.events:
             if what == "ran":
-                running, valid = detail[1], False
+                running = detail[1]
             elif what in ("valid", "other"):
-                valid = what == "valid"
+                selected = "valid" if what == "valid" else detail
             elif what == "invoked":
                 invoked = detail
-        if not valid:
+        image = self.made(FIRMWARE, running or "")
+        # As it was made a board has no otadata, and damaged otadata is as none: nothing was ever selected.
+        as_made = selected == "none" and image is not None and image.serial == 0
+        if selected != "valid" and not as_made:
             return Verdict("failed", "what runs in the end is not what otadata calls valid")
         if MODEL in target and invoked is None:
             return Verdict("failed", "no model runs in the end")
-        if {FIRMWARE: running, MODEL: invoked} | {k: m.digest for k, m in target.items()} == {
-            FIRMWARE: running,
-            MODEL: invoked,
-        }:
-            return Verdict("completed")
-        return Verdict("refused")
+        runs = {FIRMWARE: running, MODEL: invoked}
+        done = all(runs[kind] == made.digest for kind, made in target.items())
+        return Verdict("completed" if done else "refused")
 
 
 def _claimed(witness: Witness, event: dict) -> Witness:

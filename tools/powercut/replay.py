@@ -44,7 +44,11 @@ def interrupted(
 
 
 def replay(
-    explorer: Explorer, setting: Setting, path: tuple[str, ...], on_text: Callable[[str], None]
+    explorer: Explorer,
+    setting: Setting,
+    path: tuple[str, ...],
+    on_text: Callable[[str], None],
+    case: Case | None = None,
 ) -> Result:
     """Play a case and judge it.
 
@@ -53,17 +57,22 @@ def replay(
         setting: where.
         path: its interruptions, as they are called.
         on_text: called with every piece of console text.
+        case: a case without interruptions, to be played instead.
 
     Raises:
         UserError: if a run ends before its interruption.
     """
-    case = explorer.begin()
-    for name in path:
-        case = _cut(explorer, setting, case, Break.parse(name), on_text)
-    asking = explorer.judge(Case(path, case.state, case.start, case.witness))
+    if case is None:
+        case = explorer.begin()
+        for name in path:
+            case = _cut(explorer, setting, case, Break.parse(name), on_text)
+        case = Case(path, case.state, case.start, case.witness)
+    asking = explorer.judge(case)
     try:
         state, start = next(asking)
         while True:
+            if start.phase == len(explorer.scenario.roots) - 1 and case.kind == "cut":
+                on_text("--- refused; the next release is offered ---\n")
             life = Life(setting, state, start, on_text=on_text)
             state, start = asking.send(life.live())
     except StopIteration as end:

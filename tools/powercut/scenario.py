@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import json
+import zlib
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-#: Offsets of the firmware slots, the model slots and otadata on the twin, filled by :class:`Layout`.
+from cicada.tools.board import load_board
+from cicada.tools.powercut.lives import Setting
+from cicada.tools.release.faulty import FaultyServer
+from cicada.tools.release.serve import ReleaseServer
+from cicada.tools.twin.sound import Sound
+from cicada.tools.twin.world import World
+
 FIRMWARE, MODEL = "firmware", "model"
+#: Where the server is for the twin.
+HOST = "updates.cicada"
+_ROOM = Sound([], 1)  # nobody speaks
 
 
 @dataclass(frozen=True)
@@ -37,23 +47,89 @@ class Scenario:
         name: in replay IDs.
         title: in the table.
         flash: what the flash holds when it begins.
-        roots: for every phase of the world the folder that the server offers; the last one offers ``rescue``
-            and is reached by nothing but a refusal.
-        turns: for every phase but the last two, SHA-256 of the image or model whose start begins the next.
+        roots: for every phase of the world the folder that the server offers; the last one is reached by
+            nothing but a refusal.
         made: everything that may run.
-        target: what must run in the end, by kind; without cuts and, where it was not refused, with them.
-        rescue: what must run after a refusal, by kind, when ``roots[-1]`` is offered.
-        fails: whether ``target`` is what ran before, because the update is a bad one.
-        files: contents of the file system that must stay.
+        target: what must run in the end, by kind; without interruptions and, where it was not refused, with
+            them.
+        rescue: what must run after a refusal, by kind, when the last of ``roots`` is offered.
+        turns: for every phase but the last two, SHA-256 of the image or model whose start begins the next.
+        fails: whether the update is a bad one, and ``target`` what ran before.
+        crashes: SHA-256 of models that crash the chip when they are invoked.
     """
 
     name: str
     title: str
-    flash: bytes
-    roots: list[Path]
-    made: list[Made]
-    target: dict[str, Made]
+    flash: bytes = field(repr=False)
+    roots: list[Path] = field(default_factory=list)
+    made: list[Made] = field(default_factory=list)
+    target: dict[str, Made] = field(default_factory=dict)
     rescue: dict[str, Made] = field(default_factory=dict)
     turns: tuple[str, ...] = ()
     fails: bool = False
-    files: Mapping[str, bytes] = field(default_factory=dict)
+    crashes: tuple[str, ...] = ()
+
+    def save(self, folder: Path) -> None:
+        """Write it to a folder, for other processes and later runs."""
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "flash.z").write_bytes(zlib.compress(self.flash, 1))
+        about = {key: value for key, value in asdict(self).items() if key != "flash"}
+        about["roots"] = [str(root) for root in self.roots]
+        (folder / "scenario.json").write_text(json.dumps(about, indent=1))
+
+    @classmethod
+    def load(cls, folder: Path) -> Scenario:
+        """The scenario that :meth:`save` wrote."""
+        about = json.loads((folder / "scenario.json").read_text())
+        return cls(
+            name=about["name"],
+            title=about["title"],
+            flash=zlib.decompress((folder / "flash.z").read_bytes()),
+            roots=[Path(root) for root in about["roots"]],
+            made=[Made(**made) for made in about["made"]],
+            target={kind: Made(**made) for kind, made in about["target"].items()},
+            rescue={kind: Made(**made) for kind, made in about["rescue"].items()},
+            turns=tuple(about["turns"]),
+            fails=about["fails"],
+            crashes=tuple(about["crashes"]),
+        )
+
+
+class Surroundings:
+    """The world of a scenario: a quiet room, Wi-Fi, and a server for each phase.
+
+    Args:
+        roots: the folders offered.
+    """
+
+    def __init__(self, roots: list[Path]) -> None:
+        self._roots = roots
+        self._servers: dict[Path, ReleaseServer] = {}
+        self._faulty: FaultyServer | None = None
+
+    def __call__(self, phase: int, faults: str) -> World:
+        """The world of a phase; ``faults`` of the server (:mod:`cicada.tools.release.faulty`), with commas
+        between them, last until the next call with faults."""
+        root = self._roots[phase]
+        if faults:
+            if self._faulty:
+                self._faulty.__exit__(None, None, None)
+            server = self._faulty = FaultyServer(root, faults.split(",")).__enter__()
+        else:
+            if root not in self._servers:
+                self._servers[root] = ReleaseServer(root).__enter__()
+            server = self._servers[root]
+        return World(_ROOM, hosts={f"{HOST}:80": server.address})
+
+
+def open_scenario(folder: str, name: str) -> tuple[Setting, bytes]:
+    """Setting and flash of the scenario ``name`` below ``folder``, as :mod:`cicada.tools.powercut.pool` opens
+    them in each process."""
+    scenario = Scenario.load(Path(folder) / name)
+    setting = Setting(
+        load_board("twin"),
+        Surroundings(scenario.roots),
+        turns=scenario.turns,
+        crashes=frozenset(scenario.crashes),
+    )
+    return setting, scenario.flash

@@ -1,0 +1,158 @@
+"""Runs the campaign over many scenarios, shows how far it is, and says what was found."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.table import Table
+
+from cicada.tools.errors import UserError, from_os_error
+from cicada.tools.powercut import faults
+from cicada.tools.powercut.campaign import complete, golden, sample
+from cicada.tools.powercut.explore import Count, Explorer
+from cicada.tools.powercut.pool import Here, Pool
+from cicada.tools.powercut.replay import replay
+from cicada.tools.powercut.scenario import open_scenario
+from cicada.tools.powercut.scenarios import SCENARIOS, Builder
+from cicada.tools.stages import write_atomic
+
+_SHOWN = 20  # failures of a scenario
+
+
+def campaign(
+    names: Sequence[str] | None, depth: int, size: int | None, seed: int, jobs: int, out: Path | None
+) -> int:
+    """Run it; returns the exit code: 1 if anything failed.
+
+    Args:
+        names: of scenarios; None for all.
+        depth: interruptions in a row.
+        size: how many cases in all; None for every one there is.
+        seed: of the choice among them.
+        jobs: processes.
+        out: where to write the result as JSON.
+    """
+    began, counts = time.monotonic(), {}
+    chosen = _chosen(names)
+    with tempfile.TemporaryDirectory(prefix="cicada-powercut-") as folder:
+        builder = Builder(Path(folder))
+        pool = Pool(partial(open_scenario, folder), jobs)
+        try:
+            for index, name in enumerate(chosen):
+                share = (
+                    None if size is None else size * (index + 1) // len(chosen) - size * index // len(chosen)
+                )
+                counts[name] = _scenario(builder, pool, name, depth, share, seed)
+        finally:
+            pool.close()
+    _show(counts, time.monotonic() - began)
+    if out:
+        _write(out, counts)
+    return int(any(count.failures for count in counts.values()))
+
+
+def _chosen(names: Sequence[str] | None) -> list[str]:
+    for name in names or ():
+        if name not in SCENARIOS:
+            raise UserError(f"no scenario '{name}': choose from {', '.join(SCENARIOS)}")
+    return list(dict.fromkeys(names or SCENARIOS))
+
+
+def _scenario(builder: Builder, pool: Pool, name: str, depth: int, size: int | None, seed: int) -> Count:
+    """The campaign over one scenario, with its progress."""
+    explorer = Explorer(builder.build(name))
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, transient=True, disable=not sys.stdout.isatty()) as bar:
+        task = bar.add_task(name, total=size)
+
+        def tick(count: Count) -> None:
+            known = sum(count.states.values()) + count.others
+            bar.update(task, completed=count.judged, total=size or max(known, count.judged))
+
+        extra = partial(faults.extra, explorer)
+        if size is None:
+            complete(explorer, pool, depth, tick, extra)
+        else:
+            sample(explorer, pool, size, seed, tick, extra)
+    count = explorer.count
+    for text in explorer.futures.disagreements:
+        count.failures.append(((), f"the twin is not deterministic: {text}"))
+    for path, why in count.failures[:_SHOWN]:
+        print(f"FAILED {why}\n  cicada powercut --replay {'/'.join([name, *path])}", flush=True)
+    if len(count.failures) > _SHOWN:
+        print(f"FAILED {len(count.failures) - _SHOWN} more cases of {name}", flush=True)
+    return count
+
+
+def _show(counts: dict[str, Count], seconds: float) -> None:
+    table = Table("scenario")
+    titles = ("operations", "states", "after two", "faults", "cases", "played", "known", "refused", "failed")
+    for title in titles:
+        table.add_column(title, justify="right")
+    rows = {name: _row(count) for name, count in counts.items()}
+    if len(rows) > 1:
+        rows["all"] = [sum(row[i] for row in rows.values()) for i in range(len(titles))]
+    for name, row in rows.items():
+        table.add_row(name, *(f"{value:,}" for value in row))
+    Console(highlight=False).print(table)
+    lost = sum(count.residual for count in counts.values())
+    if lost:
+        print(f"{lost} of the rotten bits lay in the only image there was: nothing boots then")
+    print(f"{seconds:.0f} s")
+
+
+def _row(count: Count) -> list[int]:
+    return [
+        count.operations,
+        count.states[1],
+        count.states[2],
+        count.others,
+        count.judged,
+        count.runs,
+        count.hits,
+        count.refused,
+        len(count.failures),
+    ]
+
+
+def _write(out: Path, counts: dict[str, Count]) -> None:
+    about = {}
+    for name, count in counts.items():
+        about[name] = asdict(count)
+        about[name]["failures"] = [
+            {"replay": "/".join([name, *path]), "why": why} for path, why in count.failures
+        ]
+    try:
+        write_atomic(out, json.dumps(about, indent=1).encode())
+    except OSError as error:
+        raise from_os_error(error, f"writing {out}") from error
+
+
+def show(name: str, on_text: Callable[[str], object]) -> int:
+    """Play one case again and show its console; returns the exit code: 1 if it fails.
+
+    Args:
+        name: replay ID, ``SCENARIO/CUT[/CUT]``.
+        on_text: called with every piece of console text.
+    """
+    scenario, *path = name.split("/")
+    with tempfile.TemporaryDirectory(prefix="cicada-powercut-") as folder:
+        explorer = Explorer(Builder(Path(folder)).build(scenario))
+        opener = partial(open_scenario, folder)
+        setting, _ = opener(scenario)
+        case = None
+        if path and not path[0][:1].isdigit():
+            case = faults.named(explorer, golden(explorer, Here(opener)), path[0])
+        result = replay(explorer, setting, tuple(path), on_text, case)
+    verdict = result.verdict
+    print(f"\n{verdict.result}{': ' + verdict.why if verdict.why else ''}")
+    return int(verdict.result == "failed")
