@@ -34,6 +34,7 @@ class Models:
         slot: where the open model lies, ``NO_SLOT`` for the built-in one.
         serial: of its release, 0 for the built-in one.
         on_trial: whether it is on trial.
+        sound: whether it has passed its self-test; only the built-in one is used without.
     """
 
     def __init__(self, journal, keys, name):
@@ -43,6 +44,7 @@ class Models:
         self.slot = j.NO_SLOT
         self.serial = 0
         self.on_trial = False
+        self.sound = True
 
     def open(self, trial=True):
         """Open the best model: the one on trial, the confirmed one, the one before it, the built-in one.
@@ -154,9 +156,16 @@ class Models:
         return opened
 
     def _built_in(self):
-        opened = self._load(nn.builtin(self.name))
+        manifest, model = open_model(nn.builtin(self.name))
+        try:
+            selftest.check(manifest, model)
+            self.sound = True
+        except ValueError as error:
+            # There is no other model to go back to. Firmware that is on trial goes back for it.
+            log.error("update: the built-in %s" % error)
+            self.sound = False
         self.slot, self.serial = j.NO_SLOT, 0
-        return opened
+        return manifest, model
 
     def _load(self, container):
         manifest, model = open_model(container)
@@ -165,6 +174,7 @@ class Models:
         except ValueError:
             model.deinit()
             raise
+        self.sound = True
         return manifest, model
 
     # What becomes of them

@@ -160,9 +160,11 @@ class Service:
         """What can be tried at once: sensors answer, and so does the server if that is asked for.
 
         Raises:
-            ValueError: a sensor does not answer.
-            LinkError: the server does not.
+            ValueError: a sensor does not answer, or the model says something else than where it was made.
+            LinkError: the server does not answer.
         """
+        if not self._models.sound:
+            raise ValueError("the model fails its self-test")
         devices = board.I2C_DEVICES
         if devices:
             pins = board.I2C
