@@ -14,6 +14,7 @@ from cicada.tools.firmware.commands import add_parser as add_firmware
 from cicada.tools.flashing.commands import add_parser as add_flashing
 from cicada.tools.micropython.commands import add_parser as add_modules
 from cicada.tools.monitor.commands import add_parser as add_monitor
+from cicada.tools.powercut.commands import add_parser as add_powercut
 from cicada.tools.release.commands import add_parser as add_release
 from cicada.tools.twin.commands import add_parser as add_twin
 
@@ -61,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     add_flashing(commands)
     add_monitor(commands)
     add_release(commands)
+    add_powercut(commands)
 
     data = commands.add_parser("data", help="get or make recordings")
     actions = data.add_subparsers(dest="action", required=True, metavar="ACTION")
