@@ -24,7 +24,6 @@ from node.updates.release import Refused
 _HEADER = const(36)
 _LONGEST = const(4352)  # body
 _CONTENT = const(4096)
-_PIECE = const(512)
 _DEFLATE = const(1)
 _PATCH = const(2)
 _COPY = const(0)
@@ -58,7 +57,6 @@ class Blocks:
         self.offset = offset
         self.digest = digest
         self._header = bytearray(_HEADER)
-        self._piece = bytearray(_PIECE)
         self._body = io.BytesIO(bytearray(_LONGEST))
         self._content = memoryview(bytearray(_CONTENT))
         self._sector = memoryview(bytearray(SECTOR)) if base else None
@@ -103,10 +101,9 @@ class Blocks:
             raise LinkError("a block of %d bytes came" % length)
         digest = hashlib.sha256(header)
         body.seek(0)
-        piece = memoryview(self._piece)
         left = length
         while left:
-            part = piece[: min(left, _PIECE)]
+            part = self._content[: min(left, _CONTENT)]  # which nothing needs before the body is unpacked
             _fill(stream, part)
             digest.update(part)
             body.write(part)
