@@ -18,6 +18,7 @@ import ctypes
 import fcntl
 import json
 import os
+import resource
 import select
 import signal
 import socket
@@ -47,6 +48,8 @@ def main(control: socket.socket, folder: str) -> None:
     sys.path.append(folder)
     from micropython_module import run_main
 
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a large fleet has a lifeline for each
     woken, wakes = socket.socketpair()
     for end in (woken, wakes):
         end.setblocking(False)

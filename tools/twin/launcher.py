@@ -23,7 +23,7 @@ from pathlib import Path
 from cicada.tools.errors import UserError
 from cicada.tools.twin import interpreter
 
-_WAIT_S = 10.0
+_WAIT_S = 30.0
 _END_S = 1.0
 
 
@@ -137,10 +137,15 @@ def ready() -> None:
     Raises:
         UserError: if MicroPython is not installed or cannot be started.
     """
+    _running()
+
+
+def _running() -> _Warm:
     global _warm
     with _lock:
         if _warm is None:
             _warm = _Warm()
+        return _warm
 
 
 def launch(
@@ -166,27 +171,36 @@ def launch(
         UserError: if it cannot be started.
     """
     request = json.dumps({"argv": arguments, "env": environment, "memory": list(memory)}).encode()
-    for last in (False, True):
-        ready()
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
-            passed = [terminal, output, chip.fileno(), theirs.fileno(), *memory.values()]
-            try:
-                socket.send_fds(_warm.control, [request], passed)
-            except OSError as error:  # somebody killed it
-                ours.close()
-                _end()
-                if last:
-                    raise UserError(f"micropython cannot be started: {error.strerror}") from error
-                continue
-        return Life(ours)
-    raise AssertionError("unreachable")
+    passed = [terminal, output, chip.fileno()], list(memory.values())
+    with contextlib.suppress(OSError):
+        return _ask(request, *passed)
+    try:
+        return _ask(request, *passed)  # somebody killed the process that was asked first
+    except OSError as error:
+        raise UserError(f"micropython cannot be started: {error.strerror}") from error
 
 
-def _end() -> None:
-    """Let the warm process go, if there is one."""
+def _ask(request: bytes, first: list[int], memory: list[int]) -> Life:
+    """Have the warm process start an interpreter; ``OSError`` if it is gone, and then the next call starts
+    another."""
+    warm = _running()
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with theirs:
+        try:
+            socket.send_fds(warm.control, [request], [*first, theirs.fileno(), *memory])
+        except OSError:
+            ours.close()
+            _end(warm)
+            raise
+    return Life(ours)
+
+
+def _end(which: _Warm | None = None) -> None:
+    """Let the warm process go, if there is one, and if it is still ``which`` (None: any)."""
     global _warm
     with _lock:
+        if which not in (None, _warm):
+            return
         warm, _warm = _warm, None
     if warm:
         warm.close()
