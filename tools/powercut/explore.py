@@ -117,10 +117,9 @@ class Explorer:
         """What to make of a case of bit rot."""
         if verdict.result == "refused":
             return Verdict("failed", "the next release was not installed")
-        if verdict.why.startswith("nothing boots"):
-            others = [made for made in self.scenario.made if made.kind == FIRMWARE]
-            if not self.oracle.whole(case.state, others):
-                return Verdict("residual", verdict.why)
+        good = [made for made in self.scenario.made if made.kind == FIRMWARE and made.good]
+        if verdict.result == "failed" and not self.oracle.whole(case.state, good):
+            return Verdict("residual", verdict.why)
         return verdict
 
     def _end(

@@ -20,6 +20,8 @@ from cicada.tools.twin.world import World
 RESET, SETTLED, INTERRUPTED = "reset", "settled", "interrupted"
 _WATCHDOG_US = 8_000_000  # what is left of one that was armed before a soft reset
 _MOST_STEPS = 50_000
+_ASKS = 2  # in a look for updates: firmware and model
+_ANSWER_US = 1_500_000  # after a question, before it is sure that nothing comes of the answer
 
 
 @dataclass(frozen=True)
@@ -87,9 +89,9 @@ class Setting:
         world: makes the surroundings of a phase, with faults of the server.
         turns: what begins the next phase: for every phase but the last the SHA-256 of the image that is
             started or of the model that is opened.
-        quiet_s: virtual seconds without a flash operation after which it has settled.
-        works: whether it must have asked a server something and invoked a model since the last operation for
-            that.
+        quiet_s: virtual seconds without a flash operation after which it has settled; longer than a trial.
+        works: whether it must have asked a server for firmware and for a model, and invoked a model, since
+            the last operation for that.
         limit_s: virtual seconds after which a segment has no end.
         crashes: SHA-256 of models that crash the chip when they are invoked.
     """
@@ -97,7 +99,7 @@ class Setting:
     board: ModuleType
     world: Callable[[int, str], World]
     turns: tuple[str, ...] = ()
-    quiet_s: float = 4.0
+    quiet_s: float = 7.0
     works: bool = True
     limit_s: float = 90.0
     crashes: frozenset[str] = frozenset()
@@ -150,7 +152,8 @@ class Life(Twin):
         self._known: set[int] = set()
         self._watching = True
         self._moved_us = 0
-        self._asked = self._worked = False
+        self._asked = self._asked_us = 0
+        self._worked = False
         self._models: list[str] = []
         self._invoked: int | None = None
         self._told = 0
@@ -188,11 +191,12 @@ class Life(Twin):
     # Its end
 
     def _has_worked(self) -> bool:
-        return (self._asked and self._worked) or not self._setting.works
+        return (self._asked >= _ASKS and self._worked) or not self._setting.works
 
     def _settled(self) -> bool:
-        quiet_us = self._setting.quiet_s * 1e6
-        return self.hears and self._has_worked() and self.chip.meter.now - self._moved_us >= quiet_us
+        quiet_us, now = self._setting.quiet_s * 1e6, self.chip.meter.now
+        quiet = now - self._moved_us >= quiet_us and now - self._asked_us >= _ANSWER_US
+        return self.hears and quiet and self._has_worked()
 
     def _crash(self, model: str) -> None:
         """Some models crash the chip that invokes them."""
@@ -325,7 +329,7 @@ class Life(Twin):
             before[at : at + operation.size] = operation.old
             self._look(step.sector, bytes(before))
         self.segment.steps.append(step)
-        self._moved_us, self._asked, self._worked = self.chip.meter.now, False, False
+        self._moved_us, self._asked, self._worked = self.chip.meter.now, 0, False
         self._hear()
         if self._ready and self._in_otadata(operation.at):
             self._look_at_otadata()
@@ -336,7 +340,7 @@ class Life(Twin):
 
     def _answers(self, op: int, argument: int, payload: bytes) -> bytes:
         if op == ops.NET_RESOLVE:
-            self._asked = True
+            self._asked, self._asked_us = self._asked + 1, self.chip.meter.now
             self._note("asked", payload.decode("utf-8", "replace"))
         elif op == ops.MODEL_INVOKE and argument < len(self._models):
             if argument != self._invoked or not self._worked:

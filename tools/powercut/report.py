@@ -94,19 +94,20 @@ def _scenario(builder: Builder, pool: Pool, name: str, depth: int, size: int | N
 
 
 def _show(counts: dict[str, Count], seconds: float) -> None:
-    table = Table("scenario")
+    table = Table()
+    table.add_column("scenario", no_wrap=True)
     titles = ("operations", "states", "after two", "faults", "cases", "played", "known", "refused", "failed")
     for title in titles:
-        table.add_column(title, justify="right")
+        table.add_column(title, justify="right", no_wrap=True)
     rows = {name: _row(count) for name, count in counts.items()}
     if len(rows) > 1:
         rows["all"] = [sum(row[i] for row in rows.values()) for i in range(len(titles))]
     for name, row in rows.items():
         table.add_row(name, *(f"{value:,}" for value in row))
-    Console(highlight=False).print(table)
+    Console(highlight=False, width=None if sys.stdout.isatty() else 120).print(table)
     lost = sum(count.residual for count in counts.values())
     if lost:
-        print(f"{lost} of the rotten bits lay in the only image there was: nothing boots then")
+        print(f"{lost} of the rotten bits lay in the only good image there was: nothing helps then")
     print(f"{seconds:.0f} s")
 
 

@@ -30,6 +30,7 @@ class Made:
         digest: SHA-256 of what runs: the whole app image, or the model as the engine gets it.
         serial: of its release; 0 for what the board was made with.
         security: security version.
+        good: whether it works.
     """
 
     kind: str
@@ -37,6 +38,7 @@ class Made:
     digest: str
     serial: int = 0
     security: int = 0
+    good: bool = True
 
 
 @dataclass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -130,7 +131,8 @@ def _scenario(
     roots = [builder.root(name, f"phase{i}", *releases) for i, releases in enumerate(offered)]
     roots.append(builder.root(name, "rescue", *((image, serial, ()) for image, serial in rescue)))
     made: list[Made] = [image.made(serial) for image, serial in [*ran, *rescue]]
-    made += [image.made(serial) for releases in offered for image, serial, _ in releases]
+    good = not more.get("fails")
+    made += [replace(image.made(serial), good=good) for part in offered for image, serial, _ in part]
     return Scenario(
         name,
         title,
