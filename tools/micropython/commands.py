@@ -7,9 +7,7 @@ import argparse
 
 def add_parser(commands: argparse._SubParsersAction) -> None:
     """Add the command to the command line's ``commands``."""
-    parser = commands.add_parser(
-        "modules", help="build MicroPython with our C modules, for this machine and for an emulated RV32"
-    )
+    parser = commands.add_parser("modules", help="MicroPython with our C modules, for this machine and RV32")
     parser.add_argument(
         "--sanitize", action="store_true", help="this machine's, with address and UB sanitizers"
     )

@@ -12,9 +12,7 @@ from cicada.tools.errors import UserError
 
 def add_parser(commands: argparse._SubParsersAction) -> None:
     """Add ``powercut`` to the main parser's ``commands``."""
-    parser = commands.add_parser(
-        "powercut", help="cut the power at every flash operation of every kind of update, on the twin"
-    )
+    parser = commands.add_parser("powercut", help="cut the power at every step of every update, on the twin")
     parser.add_argument("--sample", type=_count, metavar="N", help="only about N cases (default: all)")
     parser.add_argument("--seed", type=int, default=1, metavar="S", help="of the sample")
     parser.add_argument("--scenario", nargs="+", metavar="NAME", help="only these (default: all)")

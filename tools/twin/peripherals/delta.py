@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from cicada.tools import engine
 from cicada.tools.twin.chip import Chip, Peripheral, ops
 
-#: An assumption: four bytes are added at a time by some ten instructions, of one cycle each.
-_CYCLES_PER_BYTE = 2.5
+#: 3.3 instructions where both lie alike in a word, counted in an emulated ESP32 (GCC 14.2, -Os), and 7.3 where
+#: they do not; 1.22 cycles an instruction as for the front end. Most do not.
+_CYCLES_PER_BYTE = 8.9
 
 
 class Delta(Peripheral):
@@ -20,6 +22,7 @@ class Delta(Peripheral):
     def _add(self, argument: int, payload: bytes) -> tuple[int, bytes]:
         if len(payload) % 2:
             raise ValueError("malformed request")
-        target, difference = np.frombuffer(payload, np.uint8).reshape(2, -1)
+        target, difference = np.frombuffer(payload, np.uint8).reshape(2, -1).copy()
         self.chip.work(target.size * _CYCLES_PER_BYTE)
-        return 0, (target + difference).tobytes()
+        engine.add(target, difference)
+        return 0, target.tobytes()
