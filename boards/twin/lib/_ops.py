@@ -36,7 +36,6 @@ IRQ_TAKE = 17  # -> value: handle of the handler to run, 0 for none
 PIN_IRQ = 18  # argument: pin; payload: trigger u8, handle u16
 PIN_SETUP = 19  # argument: pin; payload: mode, pull (255: as it is)
 NN_NAMES = 20  # -> JSON list
-NN_BUILTIN = 21  # payload: name -> container
 MODEL_OPEN = 22  # payload: model -> value: handle; JSON
 MODEL_INVOKE = 23  # argument: handle
 MODEL_RESET = 24

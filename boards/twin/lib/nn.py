@@ -17,7 +17,11 @@ def builtins():
 
 
 def builtin(name):
-    return _chip.call(_ops.NN_BUILTIN, 0, name.encode())[1]
+    try:
+        # As on a chip it stays where it is: 40 KB of heap would be too much for one call.
+        return memoryview(open("/rom/models/%s.cmod" % name, "rb"))
+    except OSError:
+        raise ValueError("no model '%s' is built into this image" % name)
 
 
 def map_partition(label):

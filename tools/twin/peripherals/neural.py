@@ -31,7 +31,6 @@ class Neural(Peripheral):
         self._fronts: list[tuple[FrontEnd, np.ndarray]] = []
         self.operations = {
             ops.NN_NAMES: lambda argument, payload: (0, json.dumps(sorted(self.blobs)).encode()),
-            ops.NN_BUILTIN: self._builtin,
             ops.MODEL_OPEN: self._model_open,
             ops.MODEL_INVOKE: self._model_invoke,
             ops.MODEL_RESET: self._model_reset,
@@ -44,12 +43,6 @@ class Neural(Peripheral):
     def reset(self, cause: int) -> None:
         self._models.clear()
         self._fronts.clear()
-
-    def _builtin(self, argument: int, payload: bytes) -> tuple[int, bytes]:
-        name = payload.decode("utf-8", "replace")
-        if name not in self.blobs:
-            raise ValueError(f"no model '{name}' is built into this image")
-        return 0, self.blobs[name]
 
     def _model_open(self, argument: int, payload: bytes) -> tuple[int, bytes]:
         model = Interpreter(payload)
