@@ -26,7 +26,7 @@ def _do(flash, erase, at, data):
         flash.program(at, bytes(a & b for a, b in zip(old, data, strict=True)))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(_STEPS, st.sampled_from(SHAPES), st.integers(0, 99))
 def test_a_log_makes_every_state_a_cut_leaves(steps, shape, seed):
     base = Base(IMAGE)

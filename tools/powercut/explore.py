@@ -105,6 +105,8 @@ class Explorer:
             return Result(case, self._rotten(case, verdict), chain)
         if case.kind == "net" and verdict.result == "refused":  # for the moment, as nothing came of it
             verdict, witness = yield from self._later(case, chain, witness, 0, target)
+        if verdict.result == "refused" and self.scenario.fails:
+            verdict = Verdict("failed", "what is bad runs in the end")
         if verdict.result == "refused" or (verdict.result == "completed" and self.scenario.fails):
             phase = len(self.scenario.roots) - 1
             rescued, _ = yield from self._later(case, chain, witness, phase, self.scenario.rescue)

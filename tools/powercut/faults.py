@@ -37,14 +37,15 @@ _TIMES = (1, 4, 9)
 
 
 def extra(explorer: Explorer, first: Result) -> Iterator[Case]:
-    """All these cases of a scenario.
+    """All these cases of a scenario; none of one whose update is bad.
 
     Args:
         explorer: of the scenario.
         first: its run without an interruption.
     """
-    yield from rot(explorer, first)
-    yield from network(explorer)
+    if not explorer.scenario.fails:
+        yield from rot(explorer, first)
+        yield from network(explorer)
 
 
 def rot(explorer: Explorer, first: Result) -> Iterator[Case]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cicada.tools.powercut.lives import RESET, Segment, Start
-from cicada.tools.powercut.states import State
+from cicada.tools.powercut.states import Content, State, Step
 
 MOST_SEGMENTS = 40  # boots after which a board that still resets is in a reset loop
 
@@ -37,6 +37,8 @@ class Futures:
 
     def __init__(self) -> None:
         self._roots: dict[tuple, _Node] = {}
+        self._steps: dict[Step, Step] = {}
+        self._contents: dict[bytes, Content] = {}
         self.known = 0
         self.disagreements: list[str] = []
 
@@ -48,7 +50,11 @@ class Futures:
         return node.segment if node else None
 
     def add(self, start: Start, segment: Segment) -> None:
-        """Remember a segment that began as ``start`` says."""
+        """Remember a segment that began as ``start`` says; what it has in common with others is kept once."""
+        segment.steps = [self._steps.setdefault(step, step) for step in segment.steps]
+        segment.effect = {
+            sector: self._contents.setdefault(held[0], held) for sector, held in segment.effect.items()
+        }
         node = self._roots.setdefault(start.key, _Node())
         for sector, name in segment.looks:
             if node.segment is not None or node.sector not in (None, sector):

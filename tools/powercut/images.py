@@ -40,8 +40,11 @@ class _Signer(Signer):
         return r.to_bytes(32, "big") + s.to_bytes(32, "big")
 
 
-SIGNER = _Signer.of("campaign", ec.derive_private_key(0xC1CADA, ec.SECP256R1()))
-KEY = TrustedKey(SIGNER.id, "campaign", SIGNER.public, "2026-01-01", False)
+#: Two keys that all images trust, and one that none does.
+SIGNER, SECOND, STRANGER = (
+    _Signer.of(f"campaign{number}", ec.derive_private_key(number, ec.SECP256R1())) for number in (1, 2, 3)
+)
+KEYS = [TrustedKey(key.id, key.name, key.public, "2026-01-01", False) for key in (SIGNER, SECOND)]
 CONFIG = {
     "wifi": {"ssid": "cicada", "key": "twinkle twinkle"},
     "updates": {
@@ -123,7 +126,7 @@ def firmware(
     if left:
         raise UserError(f"there is no file firmware/app/{left[0].file} to change")
     files["board.mpy"] = _compiled((board_dir(BOARD) / "board.py").read_text(encoding="utf-8"), "board.py")
-    who = identity.source(BOARD, [KEY], version, security)
+    who = identity.source(BOARD, KEYS, version, security)
     files["node/identity.mpy"] = _compiled(who, "identity.py")
     files |= {f"models/{name}.cmod": data for name, data in models.items()}
     image = appimage.build(romfs.pack(files), version, load_board(BOARD), security)
@@ -131,7 +134,12 @@ def firmware(
 
 
 def publish(
-    root: Path, image: Image, serial: int, bases: Sequence[Image] = (), changes: Mapping | None = None
+    root: Path,
+    image: Image,
+    serial: int,
+    bases: Sequence[Image] = (),
+    changes: Mapping[str, object] | None = None,
+    signer: Signer = SIGNER,
 ) -> Made:
     """Put a release into the folder of a server; what was the newest of its kind there is not any more.
 
@@ -141,6 +149,7 @@ def publish(
         serial: of the release.
         bases: images to make deltas against.
         changes: of the manifest.
+        signer: signs it.
     """
     kind, folder = image.kind, root / BOARD
     folder.mkdir(parents=True, exist_ok=True)
@@ -176,9 +185,13 @@ def publish(
         "image": _about(image.data),
         "payloads": payloads,
     } | dict(changes or {})
-    newest = "firmware.release" if kind == FIRMWARE_KIND else f"model-{name}.release"
-    (folder / newest).write_bytes(envelope.pack(manifests.encode(about), SIGNER))
+    (folder / newest(kind)).write_bytes(envelope.pack(manifests.encode(about), signer))
     return image.made(serial)
+
+
+def newest(kind: str) -> str:
+    """Name of the file that devices ask for."""
+    return "firmware.release" if kind == FIRMWARE_KIND else "model-kws.release"
 
 
 def _about(data: bytes) -> dict:

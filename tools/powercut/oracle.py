@@ -108,6 +108,8 @@ class Oracle:
                 model = self.made(MODEL, detail)
                 if model is None:
                     return witness, f"a model runs that nobody released (SHA-256 {detail[:16]})"
+                if model.never:
+                    return witness, f"model {model.name} runs, which must be refused"
                 if model.serial < witness.model:
                     return witness, f"model {model.name} runs, older than one that was confirmed"
             elif what == "told":
@@ -122,6 +124,8 @@ class Oracle:
     def _may_run(witness: Witness, image: Made | None, detail: tuple[int, str]) -> str:
         if image is None:
             return f"an image runs that nobody released (slot at 0x{detail[0]:x}, SHA-256 {detail[1][:16]})"
+        if image.never:
+            return f"firmware {image.name} runs, which must be refused"
         if image.security < witness.floor:
             return f"firmware {image.name} runs, its security {image.security} is below {witness.floor}"
         if image.serial < witness.firmware:

@@ -17,12 +17,13 @@ from rich.table import Table
 
 from cicada.tools.errors import UserError, from_os_error
 from cicada.tools.powercut import faults
+from cicada.tools.powercut.builder import Builder
 from cicada.tools.powercut.campaign import complete, golden, sample
 from cicada.tools.powercut.explore import Count, Explorer
 from cicada.tools.powercut.pool import Here, Pool
 from cicada.tools.powercut.replay import replay
 from cicada.tools.powercut.scenario import open_scenario
-from cicada.tools.powercut.scenarios import SCENARIOS, Builder
+from cicada.tools.powercut.scenarios import SCENARIOS
 from cicada.tools.stages import write_atomic
 
 _SHOWN = 20  # failures of a scenario
@@ -44,7 +45,7 @@ def campaign(
     began, counts = time.monotonic(), {}
     chosen = _chosen(names)
     with tempfile.TemporaryDirectory(prefix="cicada-powercut-") as folder:
-        builder = Builder(Path(folder))
+        builder = Builder(Path(folder), SCENARIOS)
         pool = Pool(partial(open_scenario, folder), jobs)
         try:
             for index, name in enumerate(chosen):
@@ -65,6 +66,14 @@ def _chosen(names: Sequence[str] | None) -> list[str]:
         if name not in SCENARIOS:
             raise UserError(f"no scenario '{name}': choose from {', '.join(SCENARIOS)}")
     return list(dict.fromkeys(names or SCENARIOS))
+
+
+def _shares(names: Sequence[str], size: int | None) -> list[int | None]:
+    """How many cases each scenario gets: refusals have few."""
+    if size is None:
+        return [None] * len(names)
+    weights = [1 if name.startswith("refuse") else 8 for name in names]
+    return [max(1, round(size * weight / sum(weights))) for weight in weights]
 
 
 def _scenario(builder: Builder, pool: Pool, name: str, depth: int, size: int | None, seed: int) -> Count:
@@ -147,7 +156,7 @@ def show(name: str, on_text: Callable[[str], object]) -> int:
     """
     scenario, *path = name.split("/")
     with tempfile.TemporaryDirectory(prefix="cicada-powercut-") as folder:
-        explorer = Explorer(Builder(Path(folder)).build(scenario))
+        explorer = Explorer(Builder(Path(folder), SCENARIOS).build(scenario))
         opener = partial(open_scenario, folder)
         setting, _ = opener(scenario)
         case = None

@@ -31,6 +31,7 @@ class Made:
         serial: of its release; 0 for what the board was made with.
         security: security version.
         good: whether it works.
+        never: whether it must not even be tried.
     """
 
     kind: str
@@ -39,6 +40,7 @@ class Made:
     serial: int = 0
     security: int = 0
     good: bool = True
+    never: bool = False
 
 
 @dataclass
