@@ -24,6 +24,7 @@ from node.updates.release import Refused
 _HEADER = const(36)
 _LONGEST = const(4352)  # body
 _CONTENT = const(4096)
+_PIECE = const(512)  # of a patched image that is put together at a time; it divides a sector
 _DEFLATE = const(1)
 _PATCH = const(2)
 _COPY = const(0)
@@ -59,7 +60,7 @@ class Blocks:
         self._header = bytearray(_HEADER)
         self._body = io.BytesIO(bytearray(_LONGEST))
         self._content = memoryview(bytearray(_CONTENT))
-        self._sector = memoryview(bytearray(SECTOR)) if base else None
+        self._piece = memoryview(bytearray(_PIECE)) if base else None
 
     @property
     def done(self):
@@ -85,7 +86,7 @@ class Blocks:
         if not flags & _PATCH:
             if count != most or sectors != 1:
                 raise Refused("a block does not fill its sector")
-            self._write(self.sectors, self._content[:count])
+            self._write(self.sectors * SECTOR, self._content[:count])
         else:
             self._patch(count, most)
         self.sectors += sectors
@@ -138,11 +139,11 @@ class Blocks:
         """Carry out the patch in ``_content``: ``most`` bytes of the image come of it."""
         import delta  # most updates of a model need none
 
-        content, base, sector = self._content, self._base, self._sector
+        content, base, piece = self._content, self._base, self._piece
         if not base:
             raise Refused("a patch without its base")
         at = made = filled = 0
-        index = self.sectors
+        start = self.sectors * SECTOR
         while at < count:
             if at + _OP > count:
                 raise Refused("a patch is cut short")
@@ -157,8 +158,8 @@ class Blocks:
             ):
                 raise Refused("a patch reaches too far")
             while left:
-                n = min(left, SECTOR - filled)
-                part = sector[filled : filled + n]
+                n = min(left, _PIECE - filled)
+                part = piece[filled : filled + n]
                 if kind == _DATA:
                     part[:] = content[at : at + n]
                 else:
@@ -171,17 +172,18 @@ class Blocks:
                 left -= n
                 made += n
                 filled += n
-                if filled == SECTOR or made == most:
-                    self._write(index, sector[:filled])
-                    index += 1
+                if filled == _PIECE or made == most:
+                    self._write(start + made - filled, piece[:filled])
                     filled = 0
         if made != most:
             raise Refused("a patch makes too little")
 
-    def _write(self, index, data):
-        index += self._start
-        self._target.ioctl(6, index)
-        self._target.writeblocks(index, data, 0)
+    def _write(self, at, data):
+        """Write a part of the image that lies in one sector; its first part erases the sector."""
+        index, offset = self._start + at // SECTOR, at % SECTOR
+        if not offset:
+            self._target.ioctl(6, index)
+        self._target.writeblocks(index, data, offset)
 
 
 def _fill(stream, view):
