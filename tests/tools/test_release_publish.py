@@ -7,6 +7,7 @@ import threading
 import pytest
 import trustme
 
+from cicada.tools.cli import main
 from cicada.tools.errors import UserError
 from cicada.tools.release import envelope, manifest, publish
 from support import broker
@@ -72,6 +73,18 @@ def test_the_broker_keeps_every_newest_release(root, server):
     topics = publish.announce(folder, server.host, server.port, broker.USER, broker.PASSWORD)
     assert sorted(topics) == sorted(expected)
     assert retained(server, len(expected)) == expected
+
+
+def test_the_command_takes_the_password_from_the_environment(root, server, monkeypatch, capsys):
+    folder, expected = root
+    where = f"{server.host}:{server.port}"
+    monkeypatch.setenv("CICADA_MQTT_PASSWORD", broker.PASSWORD)
+    assert main(["release", "announce", where, str(folder), "--user", broker.USER]) == 0
+    said = capsys.readouterr()
+    assert sorted(line.split()[-1] for line in said.out.splitlines()) == sorted(expected)
+    assert broker.PASSWORD not in said.out + said.err
+    monkeypatch.setenv("CICADA_MQTT_PASSWORD", "wrong")
+    assert main(["release", "announce", where, str(folder), "--user", broker.USER]) == 2
 
 
 def test_over_tls_to_a_broker_that_shows_the_right_certificate(root, tmp_path):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import os
 import ssl
 import threading
 from collections.abc import Callable
@@ -98,7 +99,7 @@ def tls_context(cert: Path, key: Path | None = None) -> ssl.SSLContext:
 
 
 def add_serve(subparsers: argparse._SubParsersAction) -> None:
-    """Add ``serve`` to the actions of ``cicada release``."""
+    """Add ``serve`` and ``announce`` to the actions of ``cicada release``."""
     serve = subparsers.add_parser("serve", help="offer the releases to devices by HTTP")
     default = BUILD / "releases"
     serve.add_argument("folder", type=Path, nargs="?", default=default, help="default: build/releases")
@@ -107,7 +108,33 @@ def add_serve(subparsers: argparse._SubParsersAction) -> None:
     serve.add_argument("--cert", type=Path, help="PEM file with the certificate chain, for https")
     serve.add_argument("--key", type=Path, help="PEM file with its key, if that is another")
     serve.add_argument("--announce", metavar="HOST:PORT", help="tell an MQTT broker of the newest releases")
+    _broker_options(serve)
     serve.set_defaults(run=_serve)
+    tell = subparsers.add_parser("announce", help="tell an MQTT broker of the newest releases")
+    tell.add_argument("announce", metavar="HOST:PORT", help="of the broker")
+    tell.add_argument("folder", nargs="?", type=Path, default=default, help="default: build/releases")
+    _broker_options(tell)
+    tell.set_defaults(run=_announce)
+
+
+def _broker_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--user", help="for the broker; its password is $CICADA_MQTT_PASSWORD")
+    parser.add_argument("--ca", type=Path, help="PEM file with the CA of the broker, for TLS")
+
+
+def _announce(options: argparse.Namespace) -> int:
+    for topic in _tell(options):
+        print(f"announced at {topic}")
+    return 0
+
+
+def _tell(options: argparse.Namespace) -> list[str]:
+    """Announce as the options say; returns the topics."""
+    from cicada.tools.release.publish import announce
+
+    host, port = _broker(options.announce)
+    password = os.environ.get("CICADA_MQTT_PASSWORD")
+    return announce(options.folder, host, port, options.user, password, options.ca)
 
 
 def _serve(options: argparse.Namespace) -> int:
@@ -115,17 +142,16 @@ def _serve(options: argparse.Namespace) -> int:
         raise UserError("--key without --cert: give the certificate, too")
     if not 0 <= options.port <= 65535:
         raise UserError(f"--port {options.port}: give a number from 0 to 65535")
-    broker = _broker(options.announce) if options.announce else None
+    if options.announce:
+        _broker(options.announce)  # refused before anything is served
     tls = tls_context(options.cert, options.key) if options.cert else None
     server = ReleaseServer(
         options.folder, options.host, options.port, tls, log=lambda line: print(line, flush=True)
     )
     try:
         print(f"offering {options.folder} at {server.url} (Ctrl-C ends it)", flush=True)
-        if broker:
-            from cicada.tools.release.publish import announce
-
-            announce(options.folder, *broker)
+        if options.announce:
+            _tell(options)
         server.serve_forever()
     except KeyboardInterrupt:
         print("ended")
