@@ -34,10 +34,11 @@ def refused(*arguments):
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["twin", "--help"], ["data", "--help"], ["monitor", "--help"]]
+    "arguments",
+    ["", "twin", "data", "monitor", "release", "release new", "release serve", "keys", "powercut"],
 )
 def test_help_fits_a_screen(arguments):
-    run = cicada(*arguments)
+    run = cicada(*arguments.split(), "--help")
     lines = run.stdout.splitlines()
     assert run.returncode == 0 and len(lines) <= 24
     assert max(map(len, lines)) <= 100

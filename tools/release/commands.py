@@ -18,10 +18,13 @@ if TYPE_CHECKING:
 
 def add_parser(commands: argparse._SubParsersAction) -> None:
     """Add both commands to the main parser's ``commands``."""
-    release = commands.add_parser("release", help="sign firmware or a model for devices to update to")
+    text = "sign firmware or a model for devices to update to"
+    release = commands.add_parser("release", help=text, description="Without an ACTION: new.")
     _new_options(release)
+    for option in release._actions[1:]:  # described by 'cicada release new --help'
+        option.help = argparse.SUPPRESS
     actions = release.add_subparsers(dest="action", metavar="ACTION")
-    new = actions.add_parser("new", help="make a release; the same as no ACTION")
+    new = actions.add_parser("new", help="make a release")
     _new_options(new)
     verify = actions.add_parser("verify", help="check a release and say what is in it")
     verify.add_argument("file", type=Path, metavar="FILE", help="a .release; its payloads lie beside it")
@@ -42,25 +45,23 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
 
 
 def _new_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--board", help="folder in boards/ (default: what the image says, else esp32)")
+    parser.add_argument("--board", help="folder in boards/ (default: esp32)")
     what = parser.add_mutually_exclusive_group()
-    what.add_argument(
-        "--image", type=Path, metavar="FILE", help="app image (default: the board's last build)"
-    )
-    what.add_argument("--model", type=Path, metavar="FILE", help="release this model container instead")
+    what.add_argument("--image", type=Path, metavar="FILE", help="app image (default: the last build)")
+    what.add_argument("--model", type=Path, metavar="FILE", help="a model container instead")
     parser.add_argument(
         "--from",
         dest="bases",
         nargs="+",
         metavar="STEM",
-        help="older releases, or files of images, to make deltas against (default: the newest release)",
+        help="older releases, or image files, for deltas (default: the newest)",
     )
     parser.add_argument("--serial", type=int, metavar="N", help="default: Unix time")
-    parser.add_argument("--security", type=int, metavar="N", help="security version of a model (default: 0)")
+    parser.add_argument("--security", type=int, metavar="N", help="security version of a model (0)")
     parser.add_argument("--min-version", default="0.0.0", metavar="V", help="firmware that must run already")
     parser.add_argument("--expires", type=_end_of_day, default=0, metavar="DATE", help="last day, UTC")
     parser.add_argument("--notes", default="", metavar="TEXT", help="one line for people")
-    parser.add_argument("--key", metavar="NAME", help="key to sign with (default: the oldest trusted one)")
+    parser.add_argument("--key", metavar="NAME", help="to sign with (default: the oldest trusted)")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="default: build/releases")
     parser.set_defaults(run=_new)
 
