@@ -1,0 +1,211 @@
+"""A twin whose updates are measured: a factory-fresh board, a release server that counts, a clock."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from cicada.tools.board import load_board
+from cicada.tools.errors import UserError
+from cicada.tools.paths import FIRMWARE
+from cicada.tools.release.files import FileHandler
+from cicada.tools.release.serve import ReleaseServer
+from cicada.tools.twin import appimage, partitions, romfs
+from cicada.tools.twin.chip import ops
+from cicada.tools.twin.flash import SECTOR, Cut, Operation
+from cicada.tools.twin.image import compile_python, compile_text, partition_table
+from cicada.tools.twin.sound import Sound
+from cicada.tools.twin.twin import Twin
+from cicada.tools.twin.world import Network, World
+
+BOARD = "twin"
+_HOST = "updates.example"
+_HEAP_PROGRAM = Path(__file__).with_name("boot.py")
+_PATIENCE_S = 120.0  # of virtual time, for anything
+
+
+class CountingServer(ReleaseServer):
+    """A release server that counts bytes.
+
+    Attributes:
+        counts: bytes of ``payload`` and ``release`` files, and ``all`` bytes both ways.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.counts: Counter[str] = Counter()
+        self.handler = type("_Handler", (_CountingHandler,), {"counts": self.counts})
+        super().__init__(root)
+
+
+class _CountingHandler(FileHandler):
+    counts: Counter[str]
+
+    def setup(self) -> None:
+        super().setup()
+        self.rfile, self.wfile = _Counted(self.rfile, self.counts), _Counted(self.wfile, self.counts)
+
+    def _send(self, file: io.BufferedIOBase, first: int, count: int) -> None:
+        self.counts[self.path.rpartition(".")[2]] += count
+        super()._send(file, first, count)
+
+
+class _Counted:
+    """One direction of a connection."""
+
+    def __init__(self, stream: io.BufferedIOBase, counts: Counter[str]) -> None:
+        self._stream, self._counts = stream, counts
+
+    def readline(self, limit: int = -1) -> bytes:
+        line = self._stream.readline(limit)
+        self._counts["all"] += len(line)
+        return line
+
+    def write(self, data: bytes) -> int:
+        self._counts["all"] += len(data)
+        return self._stream.write(data)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._stream, name)
+
+
+def table() -> dict[str, partitions.Partition]:
+    """The board's partitions by label."""
+    raw = partition_table(BOARD).ljust(partitions.TABLE_SIZE, b"\xff")
+    return {p.label: p for p in partitions.parse(raw, load_board(BOARD).FLASH_SIZE)}
+
+
+def factory_flash(image: bytes, files: bytes = b"") -> bytes:
+    """Flash of a new board with ``image`` in ota_0 and ``files`` in partition vfs."""
+    data = bytearray(b"\xff" * load_board(BOARD).FLASH_SIZE)
+    slots = table()
+    for at, content in (
+        (partitions.TABLE, partition_table(BOARD)),
+        (slots["ota_0"].offset, image),
+        (slots["vfs"].offset, files),
+    ):
+        data[at : at + len(content)] = content
+    return bytes(data)
+
+
+def file_system() -> bytes:
+    """Partition vfs with the configuration and the program that measures, written by a twin."""
+    network = Network()
+    about = {
+        "wifi": {"ssid": network.ssid, "key": network.key},
+        "updates": {"transport": "http", "url": f"http://{_HOST}/", "every_s": 3600, "trial_s": 2},
+    }
+    files = {"cicada.json": json.dumps(about), "boot.py": _HEAP_PROGRAM.read_text(encoding="utf-8")}
+    main = (
+        f"for name, text in {files!r}.items():\n    with open(name, 'w') as file:\n        file.write(text)\n"
+    )
+    main += "import machine\nmachine.deepsleep(1000)\n"
+    program = {
+        "_boot.mpy": compile_python(FIRMWARE / "app" / "_boot.py"),
+        "main.mpy": compile_text(main, "main.py"),
+    }
+    image = appimage.build(romfs.pack(program), "0", load_board(BOARD))
+    twin = Twin(factory_flash(image), load_board(BOARD), Sound([], 1))
+    _run(twin, lambda: twin.wakes > 0, "write its files")
+    twin.power_off()
+    vfs = table()["vfs"]
+    return twin.flash.read(vfs.offset, vfs.size)
+
+
+def _run(twin: Twin, done: Callable[[], bool], what: str) -> None:
+    """Run ``twin`` until something is done that must be done at last."""
+    twin.power_on()
+    if not twin.run_until(done, _PATIENCE_S):
+        said = " / ".join(twin.text.strip().splitlines()[-3:])
+        twin.power_off()
+        raise UserError(f"the twin did not {what} within {_PATIENCE_S:.0f} s; its console ended: {said}")
+
+
+class Board:
+    """A twin from power-on.
+
+    Args:
+        flash: its flash.
+        server: where it looks for updates; None for nowhere.
+
+    Attributes:
+        twin: the twin.
+        journal: bytes and virtual us of each reading of the journal.
+    """
+
+    def __init__(self, flash: bytes, server: CountingServer | None) -> None:
+        hosts: Mapping[str, tuple[str, int]] = {f"{_HOST}:80": server.address} if server else {}
+        self.twin = Twin(flash, load_board(BOARD), World(Sound([], 60), hosts=dict(hosts)))
+        self.journal: list[tuple[int, int]] = []
+        self._answer, self.twin.chip.answer = self.twin.chip.answer, self._watched
+        self._sector = table()["updates"].offset // SECTOR
+
+    def __enter__(self) -> Board:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.twin.power_off()
+
+    def until(self, done: Callable[[], bool], what: str) -> float:
+        """Run until ``done()``; returns the virtual time, s.
+
+        Raises:
+            UserError: if it is not done within two minutes of virtual time.
+        """
+        _run(self.twin, done, what)
+        return self.twin.now
+
+    def until_asked(self) -> float:
+        """Run until it begins to look for updates, which it does with its radio."""
+        return self.until(lambda: self.twin.chip.meter.loads.get("wifi", 0) > 0, "look for updates")
+
+    def until_runs(self, slot: str) -> float:
+        """Run until the application has started from a firmware slot."""
+        begun = len(self.twin.lines)
+
+        def started() -> bool:
+            booted = self.twin.booted
+            there = booted is not None and booted.partition.label == slot
+            return there and any("node: Cicada" in line for _, line in self.twin.lines[begun:])
+
+        return self.until(started, f"start the firmware in {slot}")
+
+    def heap(self) -> int:
+        """What the program that measures printed: the heap that updating took, bytes."""
+        found = re.findall(r"^HEAP (\d+)\r?$", self.twin.text, re.MULTILINE)
+        if not found:
+            raise UserError(f"the twin did not measure its heap; its console:\n{self.twin.text}")
+        return int(found[-1])
+
+    def left(self) -> bytes:
+        """Its flash now, with an empty file system."""
+        vfs = table()["vfs"]
+        data = bytearray(self.twin.flash.snapshot().data)
+        data[vfs.offset : vfs.offset + vfs.size] = b"\xff" * vfs.size
+        return bytes(data)
+
+    @property
+    def traffic(self) -> int:
+        """Bytes that went through its radio both ways, name look-ups and TCP's handshakes included."""
+        networks = self.twin.chip.parts["networks"]
+        return networks.sent + networks.received
+
+    def log_flash(self) -> list[Operation]:
+        """From here on, the operations of its flash."""
+        self.twin.flash.log = []
+        return self.twin.flash.log
+
+    def cut(self, operation: int) -> None:
+        """Take its power away inside a flash operation, which is counted from now on."""
+        self.twin.cut_later([Cut(self.twin.flash.operations + operation)])
+
+    def _watched(self, op: int, argument: int, payload: bytes) -> bytes:
+        before = self.twin.chip.meter.now
+        reply = self._answer(op, argument, payload)
+        if op == ops.PARTITION_READ and argument == self._sector:
+            size = int.from_bytes(payload[4:8], "little")
+            self.journal.append((size, self.twin.chip.meter.now - before))
+        return reply
