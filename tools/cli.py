@@ -71,7 +71,15 @@ def _parser() -> argparse.ArgumentParser:
     fetch.add_argument("--to", type=Path, help="folder (default: build/data/<name>)")
     fetch.set_defaults(run=_fetch)
 
-    bench = commands.add_parser("bench", help="count the front end's instructions on a small CPU")
+    bench = commands.add_parser("bench", help="what things cost: instructions of the front end, or updates")
+    bench.add_argument(
+        "what",
+        nargs="?",
+        choices=["frontend", "updates"],
+        default="frontend",
+        help="frontend: instructions on a small CPU (default); updates: on the twin",
+    )
+    bench.add_argument("--write", action="store_true", help="put the figures of updates into docs/bench.md")
     bench.set_defaults(run=_bench)
 
     engine = commands.add_parser("engine", help="build the engine's shared library for this machine")
@@ -115,6 +123,12 @@ def _fetch(options: argparse.Namespace) -> int:
 
 
 def _bench(options: argparse.Namespace) -> int:
+    if options.what == "updates":
+        from cicada.tools.bench.updates import updates
+
+        return updates(options.write)
+    if options.write:
+        raise UserError("--write is for the figures of updates: cicada bench updates --write")
     from cicada.tools.bench import bench
 
     return bench()
