@@ -167,7 +167,7 @@ def _model(built_in: bytes) -> tuple[bytes, str]:
     named = os.environ.get(MODEL_VARIABLE)
     if not named:
         return larger(built_in, _BLOCKS, _NEW), (
-            "the built-in model with three of its blocks twice, their weights in disorder"
+            "the built-in model and three more blocks, copies of its own with their weights in disorder"
         )
     path = Path(named)
     try:
