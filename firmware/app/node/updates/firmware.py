@@ -150,10 +150,11 @@ class Firmware:
         self.on_trial = False
         if not staged:
             return
-        security = staged.security
+        # The floor first: once it is decided, nobody comes back to this.
+        if staged.security > journal.floor[j.FIRMWARE]:
+            journal.append(j.FLOOR, security=staged.security)
         self._decide(staged, j.GOOD)
-        if security > journal.floor[j.FIRMWARE]:
-            journal.append(j.FLOOR, security=security)
+        if journal.cleaned < journal.floor[j.FIRMWARE]:
             self._clean()
 
     def _mark_valid(self):

@@ -210,10 +210,10 @@ class Models:
         self.on_trial = False
 
     def _settle(self, staged):
-        security = staged.security
+        # The floor first: once it is decided, nobody comes back to this.
+        if staged.security > self._journal.floor[j.MODEL]:
+            self._journal.append(j.FLOOR, j.MODEL, security=staged.security)
         self._decide(staged, j.GOOD)
-        if security > self._journal.floor[j.MODEL]:
-            self._journal.append(j.FLOOR, j.MODEL, security=security)
 
     def fail(self, why):
         """The model on trial is bad; open another one."""

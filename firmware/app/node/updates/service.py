@@ -73,15 +73,23 @@ class Service:
             woken: whether this boot is a wake from deep sleep with a memory to trust.
         """
         memory = self._memory
+        if not woken:
+            memory.checked = 0  # a reset is a good time to look for updates
+            if memory.busy and machine.reset_cause() in _CRASHES:
+                strikes = memory.strikes + 1
+                # Before the model is given up: a reset then must not count against the next one.
+                memory.strikes = memory.busy = 0
+                memory.save()
+                if not self._models.struck(strikes):
+                    memory.strikes = strikes
+        memory.busy = 1  # a crash while the model is opened and tested is laid at its door, too
+        memory.save()
         if woken:
-            return self._models.reopen(memory.model_slot)
-        memory.checked = 0  # a reset is a good time to look for updates
-        if memory.busy and machine.reset_cause() in _CRASHES:
-            memory.strikes += 1
-            if self._models.struck(memory.strikes):
-                memory.strikes = 0
-        opened = self._models.open(not (self._firmware and self._firmware.on_trial))
-        memory.model_slot = self._models.slot
+            opened = self._models.reopen(memory.model_slot)
+        else:
+            opened = self._models.open(not (self._firmware and self._firmware.on_trial))
+            memory.model_slot = self._models.slot
+        memory.busy = 0
         memory.save()
         return opened
 
