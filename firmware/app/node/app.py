@@ -70,6 +70,8 @@ class App:
             self.sleep()
         except KeyboardInterrupt:
             machine.WDT(timeout=_CONSOLE_MS)
+            self.memory.busy = 0  # a reset from the console is no crash of the model
+            self.memory.save()
             log.warn("stopped from the console; machine.reset() starts again")
             raise
         except Exception as exception:
@@ -95,16 +97,16 @@ class App:
                 "woken by %s, slept %d ms in all, %d events so far"
                 % (by, self.memory.slept_ms, self.memory.events)
             )
-        self.updates = Service(self.memory, _MODEL)
-        self._open(cause == machine.DEEPSLEEP_RESET and kept)
+        self.updates = Service(self.memory, _MODEL, cause == machine.DEEPSLEEP_RESET and kept)
+        self._open()
 
-    def _open(self, woken):
+    def _open(self):
         """Open the model that is to run now."""
         if self.model:
             self.model.deinit()
             self.manifest = self.model = None
             gc.collect()
-        self.manifest, self.model = self.updates.open_model(woken)
+        self.manifest, self.model = self.updates.open_model()
         m = self.manifest
         log.info(
             "model %s %s: %s, %d bytes, arena %d, %s"
@@ -121,7 +123,7 @@ class App:
     def update(self):
         """Look for updates if it is time to; a new model proves itself at once."""
         if self.updates.due() and self.updates.check():
-            self._open(False)
+            self._open()
             self.prove()
 
     def prove(self):
@@ -129,19 +131,19 @@ class App:
         while self.updates.on_trial:
             log.info("on trial for %d ms" % self.updates.trial_ms)
             try:
-                self.updates.probe()
                 self._heard = False
                 self._words = self._scores = 0
                 self.listen(self.updates.trial_ms)
                 if not self._heard:
                     raise ValueError("the microphone sends nothing")
+                self.updates.probe()
             except (OSError, ValueError, RuntimeError, MemoryError, LinkError) as error:
                 self.updates.fail(error)
-                self._open(False)
+                self._open()
             else:
                 self.updates.confirm(self._words, self._scores // max(self._words, 1))
                 if self.updates.model_waits:
-                    self._open(False)
+                    self._open()
 
     def listen(self, trial_ms=None):
         """Detect words until it has been quiet for ``QUIET_MS``, or for ``trial_ms`` in any case."""

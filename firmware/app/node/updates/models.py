@@ -26,19 +26,19 @@ class Models:
     """Chooses, opens and judges the model ``name``.
 
     Args:
-        journal: the :class:`node.updates.journal.Journal`; None where only the built-in model counts.
         keys: public keys that count.
         name: of the model.
 
     Attributes:
+        journal: the :class:`node.updates.journal.Journal`; None where only the built-in model counts.
         slot: where the open model lies, ``NO_SLOT`` for the built-in one.
         serial: of its release, 0 for the built-in one.
         on_trial: whether it is on trial.
         sound: whether it has passed its self-test; only the built-in one is used without.
     """
 
-    def __init__(self, journal, keys, name):
-        self._journal = journal
+    def __init__(self, keys, name):
+        self.journal = None
         self._keys = keys
         self.name = name
         self.slot = j.NO_SLOT
@@ -63,7 +63,7 @@ class Models:
             self._decide(staged, j.BAD, "it was not confirmed in %d boots" % _ATTEMPTS)
             staged = None
         if staged and trial:
-            self._journal.append(
+            self.journal.append(
                 j.TRIAL, j.MODEL, staged.slot, count=staged.attempts + 1, serial=staged.serial
             )
             try:
@@ -84,7 +84,7 @@ class Models:
         """After deep sleep: open ``slot`` again, which was verified at the last boot, without its signature.
 
         Returns:
-            As :meth:`open`.
+            As :meth:`open`; None if it is there no more.
         """
         if slot == j.NO_SLOT:
             return self._built_in()
@@ -95,12 +95,13 @@ class Models:
             opened = self._load(view[SECTOR : SECTOR + size])
             self.slot, self.serial = slot, serial
             return opened
-        except _FAULTS:
-            return self.open()
+        except _FAULTS as error:
+            log.warn("update: model slot %d is passed over: %s" % (slot, error))
+            return None
 
     def _staged(self):
         """The release on trial; a confirmation that was broken off is finished."""
-        journal = self._journal
+        journal = self.journal
         staged = journal.staged[j.MODEL] if journal else None
         if staged and journal.active == staged.slot and journal.active_serial == staged.serial:
             self._settle(staged)
@@ -109,7 +110,7 @@ class Models:
 
     def _known(self):
         """Serials that were confirmed here."""
-        journal = self._journal
+        journal = self.journal
         decided = journal.decided[j.MODEL]
         known = [journal.active_serial, journal.previous_serial, decided]
         bad = decided if journal.verdict[j.MODEL] == j.BAD else 0
@@ -117,7 +118,7 @@ class Models:
 
     def _others(self):
         """Slots that may hold a confirmed model, the best first."""
-        journal = self._journal
+        journal = self.journal
         if not journal or not self._known():
             return ()
         first = journal.active if journal.active in (0, 1) else 1 - self._spare()
@@ -137,12 +138,12 @@ class Models:
             Refused: with the reason.
         """
         envelope, view = self._read(slot)
-        release = r.verify(envelope, self._keys, self._journal.revoked)
+        release = r.verify(envelope, self._keys, self.journal.revoked)
         if release.kind != j.MODEL or release.manifest["name"] != self.name:
             raise r.Refused("it holds something else")
         if release.serial not in serials:
             raise r.Refused("release %d was not confirmed here" % release.serial)
-        if release.security < self._journal.floor[j.MODEL]:
+        if release.security < self.journal.floor[j.MODEL]:
             raise r.Refused("its security version is below the floor")
         container = view[SECTOR : SECTOR + release.size]
         if hashlib.sha256(container).digest() != release.sha256:
@@ -183,7 +184,7 @@ class Models:
         """Index of the slot that the next release goes to: neither the open nor the confirmed one."""
         if self.slot in (0, 1):
             return 1 - self.slot
-        return 1 - self._journal.active if self._journal.active in (0, 1) else 0
+        return 1 - self.journal.active if self.journal.active in (0, 1) else 0
 
     def target(self, progress):
         """``(index, partition)`` for the next release, the same as before if it goes on."""
@@ -198,40 +199,40 @@ class Models:
             found = InMemory(nn.builtin(self.name))
             return found if found.size == size else None
         partition = Partition.find(Partition.TYPE_DATA, label="model_%d" % self.slot)[0]
-        return InFlash(partition, SECTOR, size)
+        return InFlash(partition, SECTOR, size) if size <= partition.info()[3] - SECTOR else None
 
     def confirm(self):
         """The model on trial is good."""
-        staged = self._journal.staged[j.MODEL]
-        self._journal.append(
-            j.ACTIVE, j.MODEL, staged.slot, serial=staged.serial, a=self._journal.active_serial
+        staged = self.journal.staged[j.MODEL]
+        self.journal.append(
+            j.ACTIVE, j.MODEL, staged.slot, serial=staged.serial, a=self.journal.active_serial
         )
         self._settle(staged)
         self.on_trial = False
 
     def _settle(self, staged):
         # The floor first: once it is decided, nobody comes back to this.
-        if staged.security > self._journal.floor[j.MODEL]:
-            self._journal.append(j.FLOOR, j.MODEL, security=staged.security)
+        if staged.security > self.journal.floor[j.MODEL]:
+            self.journal.append(j.FLOOR, j.MODEL, security=staged.security)
         self._decide(staged, j.GOOD)
 
     def fail(self, why):
         """The model on trial is bad; open another one."""
-        self._decide(self._journal.staged[j.MODEL], j.BAD, why)
+        self._decide(self.journal.staged[j.MODEL], j.BAD, why)
         self.on_trial = False
 
     def _decide(self, staged, verdict, why=None):
         if why is not None:
             log.warn("update: model %d failed: %s" % (staged.serial, why))
         size, digest = staged.image
-        self._journal.append(j.DECIDED, j.MODEL, staged.slot, verdict, staged.serial, a=size, digest=digest)
+        self.journal.append(j.DECIDED, j.MODEL, staged.slot, verdict, staged.serial, a=size, digest=digest)
 
     def struck(self, strikes):
         """The chip crashed ``strikes`` times in a row while the confirmed model ran.
 
         Returns True if that was too often: it is given up for the one before, or the built-in one.
         """
-        journal = self._journal
+        journal = self.journal
         if strikes < _STRIKES or not journal or journal.active == j.NO_SLOT or journal.staged[j.MODEL]:
             return False
         log.warn("update: model %d crashed %d times, giving it up" % (journal.active_serial, strikes))

@@ -97,7 +97,7 @@ def verify(envelope, keys, revoked):
         _check(manifest)
         digest = hashlib.sha256(view[_MANIFEST:]).digest()
         return Release(bytes(envelope), digest, manifest)
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, MemoryError) as error:
         raise Refused("the manifest is malformed (%s)" % error)
 
 
@@ -177,6 +177,14 @@ def version(text):
     return tuple(int(part) for part in parts)
 
 
+def _running(identity):
+    """The version of what runs; older than any if it is not three numbers, as of a build for trying out."""
+    try:
+        return version(identity["version"])
+    except ValueError:
+        return 0, 0, 0
+
+
 def now():
     """Seconds since 1970, None while the clock has not been set."""
     seconds = time.time()
@@ -210,7 +218,7 @@ def admit(release, identity, journal, capacity, time_now, again=False):
         floor = max(floor, identity["security"])
     if release.security < floor:
         raise Refused("security version %d is below %d" % (release.security, floor))
-    if version(identity["version"]) < version(m["min_version"]):
+    if _running(identity) < version(m["min_version"]):
         raise Refused("needs firmware %s, this is %s" % (m["min_version"], identity["version"]))
     if m["expires"] and time_now is not None and time_now >= m["expires"]:
         raise Refused("it has expired")
