@@ -97,9 +97,12 @@ cuts = st.none() | st.builds(
 
 
 def legal(journal, what, about):
-    """The same record with a serial that the updater could give it: nothing decided is staged again."""
+    """The same record as the updater could write it: nothing decided is staged again, and nothing is fetched
+    while something is staged."""
     kind = about["kind"]
     known, next_one = journal.staged[kind], journal.decided[kind] + 1 + about["serial"]
+    if known and what in (5, 11):
+        what = 7
     serial = known.serial if known and what in (3, 7, 8) else next_one
     return {"what": what} | about | {"serial": serial}
 
