@@ -10,7 +10,7 @@ from pathlib import Path
 from cicada.tools.errors import UserError
 from cicada.tools.powercut import models
 from cicada.tools.powercut.campaign import golden
-from cicada.tools.powercut.explore import Explorer
+from cicada.tools.powercut.explore import Explorer, Link
 from cicada.tools.powercut.images import Change, Image, config, file_system, firmware, flash, publish
 from cicada.tools.powercut.pool import Here
 from cicada.tools.powercut.scenario import MODEL, Made, Scenario, open_scenario
@@ -68,13 +68,23 @@ class Builder:
         Raises:
             Broken: it does not end as it should.
         """
-        scenario = self.build(name)
-        explorer = Explorer(scenario)
+        state, _, segment = self._played(name)[-1]
+        return bytes(state.changed(segment.effect).image())
+
+    def during(self, name: str, part: float) -> bytes:
+        """What the flash holds if the power goes after ``part`` of the operations of a scenario's first
+        segment; raises as :meth:`after`."""
+        state, _, segment = self._played(name)[0]
+        for step in segment.steps[: int(part * len(segment.steps))]:
+            state = state.after(step)
+        return bytes(state.image())
+
+    def _played(self, name: str) -> list[Link]:
+        explorer = Explorer(self.build(name))
         result = golden(explorer, Here(lambda name: open_scenario(str(self.folder), name)))
         if explorer.count.failures:
             raise Broken(f"scenario {name} fails without an interruption: {explorer.count.failures[0][1]}")
-        state, _, segment = result.chain[-1]
-        return bytes(state.changed(segment.effect).image())
+        return result.chain
 
     def build(self, name: str) -> Scenario:
         """Make the scenario ``name``, or load it if it was made before."""
@@ -107,7 +117,7 @@ def make_scenario(
     Args:
         builder, name, title: of it.
         begins: flash.
-        ran: what was installed before, with serials.
+        ran: what was installed before, with serials, the newest of a kind last.
         offered: releases of each phase; the last is added here.
         target: what runs in the end.
         never: whether what is offered must not even be tried.
@@ -120,6 +130,7 @@ def make_scenario(
     good = not more.get("fails")
     for image, serial, _ in (offer for part in offered for offer in part):
         made.append(replace(image.made(serial), good=good, never=never))
+    more.setdefault("confirmed", {image.kind: image.made(serial) for image, serial in ran})
     return Scenario(
         name,
         title,

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 
-from cicada.tools.powercut.cuts import Break, breaks, runs, start_after
+from cicada.tools.powercut.cuts import RESETS, Break, breaks, runs, start_after
 from cicada.tools.powercut.futures import MOST_SEGMENTS, Futures
 from cicada.tools.powercut.lives import RESET, Segment, Start
-from cicada.tools.powercut.oracle import Oracle, Verdict, Witness
+from cicada.tools.powercut.oracle import Oracle, Verdict, Witness, witnessed
 from cicada.tools.powercut.scenario import FIRMWARE, Scenario
 from cicada.tools.powercut.states import Base, State
+
+_SECTOR_STEPS = 17  # an erase and the pages
+_MORE_STEPS = 24  # of the journal and otadata, after a cut, that there are not without it
 
 #: One link of a chain: what the flash held, how the chip started, what it did.
 Link = tuple[State, Start, Segment]
@@ -94,26 +97,43 @@ class Explorer:
 
     def begin(self) -> Case:
         """The case without an interruption."""
-        return Case((), State(self.base), Start(), Witness())
+        return Case((), State(self.base), Start(), witnessed(self.scenario.confirmed))
 
     def judge(self, case: Case) -> Asking:
         """Find out what becomes of a case; asks for segments by yielding how they begin."""
         chain: list[Link] = []
-        target = self.scenario.rescue if case.kind == "rot" else self.scenario.target
+        scenario = self.scenario
+        rotten = case.kind == "rot" and not scenario.fails
+        target = scenario.rescue if rotten else scenario.target
         verdict, witness = yield from self._end(case, chain, case.start, target)
-        if case.kind == "rot":
+        if rotten or (case.kind == "rot" and verdict.result == "failed"):
             return Result(case, self._rotten(case, verdict), chain)
         if case.kind == "net" and verdict.result == "refused":  # for the moment, as nothing came of it
             verdict, witness = yield from self._later(case, chain, witness, 0, target)
-        if verdict.result == "refused" and self.scenario.fails:
-            verdict = Verdict("failed", "what is bad runs in the end")
-        if verdict.result == "refused" or (verdict.result == "completed" and self.scenario.fails):
-            phase = len(self.scenario.roots) - 1
-            rescued, _ = yield from self._later(case, chain, witness, phase, self.scenario.rescue)
+        verdict = self._strict(case, verdict, chain)
+        if verdict.result == "refused" or (verdict.result == "completed" and scenario.fails):
+            phase = len(scenario.roots) - 1
+            rescued, _ = yield from self._later(case, chain, witness, phase, scenario.rescue)
             if rescued.result != "completed":
                 why = rescued.why or "a newer release was not installed"
                 verdict = Verdict("failed", f"after a refusal: {why}")
         return Result(case, verdict, chain)
+
+    def _strict(self, case: Case, verdict: Verdict, chain: list[Link]) -> Verdict:
+        """What good releases and bad ones may come to, where only the power or the network went."""
+        names = [name.split(":") for name in case.path]
+        power = case.kind == "cut" and not any(name[1] in RESETS for name in names)
+        asleep = any(name[1] == "sleep" for name in names)  # then it goes on with what slept, until a reset
+        if verdict.result == "refused" and self.scenario.fails and case.kind == "cut" and not asleep:
+            return Verdict("failed", "what is bad runs in the end")
+        if verdict.result == "refused" and not self.scenario.fails and (power or case.kind == "net"):
+            return Verdict("failed", "a good release was refused")
+        if verdict.result == "completed" and power and names and self.count.operations:
+            done = sum(int(name[0]) for name in names) + sum(len(segment.steps) for _, _, segment in chain)
+            more = done - self.count.operations
+            if more > len(names) * (self.scenario.longest * _SECTOR_STEPS + _MORE_STEPS):
+                return Verdict("failed", f"it began again: {more} flash operations more than without a cut")
+        return verdict
 
     def _rotten(self, case: Case, verdict: Verdict) -> Verdict:
         """What to make of a case of bit rot."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from cicada.tools.errors import UserError
 from cicada.tools.powercut.explore import Case, Explorer, Result
@@ -37,7 +37,8 @@ _TIMES = (1, 4, 9)
 
 
 def extra(explorer: Explorer, first: Result) -> Iterator[Case]:
-    """All these cases of a scenario; none of one whose update is bad.
+    """All these cases of a scenario; of one whose release must be refused the rot before that, and none of
+    one whose update is bad.
 
     Args:
         explorer: of the scenario.
@@ -46,13 +47,15 @@ def extra(explorer: Explorer, first: Result) -> Iterator[Case]:
     if not explorer.scenario.fails:
         yield from rot(explorer, first)
         yield from network(explorer)
+    elif any(made.never for made in explorer.scenario.made):
+        yield from rot(explorer, first, ("before",))
 
 
-def rot(explorer: Explorer, first: Result) -> Iterator[Case]:
+def rot(explorer: Explorer, first: Result, moments: Sequence[str] = ("before", "after")) -> Iterator[Case]:
     """One bit is flipped, in turn in each sector in use and each record of the journal and of otadata; before
     the update and after it."""
-    state, _, segment = first.chain[-1]
-    for moment, held in (("before", first.case.state), ("after", state.changed(segment.effect))):
+    for moment in moments:
+        held, witness = _moment(explorer, first, moment)
         for partition in explorer.oracle.table:
             if partition.label not in ROTTING:
                 continue
@@ -61,7 +64,18 @@ def rot(explorer: Explorer, first: Result) -> Iterator[Case]:
                     chance = random.Random(f"{partition.label}:{sector}:{place}")
                     size = _RECORD if partition.label in _RECORDS else SECTOR
                     at = sector * SECTOR + place + chance.randrange(size)
-                    yield rotten(explorer, held, f"rot-{moment}:0x{at:x}:{chance.randrange(8)}")
+                    yield rotten(explorer, held, witness, f"rot-{moment}:0x{at:x}:{chance.randrange(8)}")
+
+
+def _moment(explorer: Explorer, first: Result, moment: str) -> tuple[State, Witness]:
+    """What the flash holds before or after the update, and what was seen by then that no rot excuses: the
+    floor. What runs may be older than it was."""
+    state, witness = first.case.state, first.case.witness
+    if moment == "after":
+        for held, _, segment in first.chain:
+            state = held.changed(segment.effect)
+            witness, _ = explorer.oracle.follow(witness, segment)
+    return state, Witness(witness.floor)
 
 
 def _places(data: bytes, records: bool) -> Iterator[int]:
@@ -76,15 +90,18 @@ def _places(data: bytes, records: bool) -> Iterator[int]:
             yield at
 
 
-def rotten(explorer: Explorer, held: State, name: str) -> Case:
-    """The case in which a bit of ``held`` rots, as ``name`` says: ``rot-MOMENT:OFFSET:BIT``."""
+def rotten(explorer: Explorer, held: State, witness: Witness, name: str) -> Case:
+    """The case in which a bit of ``held`` rots, as ``name`` says: ``rot-MOMENT:OFFSET:BIT``.
+
+    The next release is offered then, or once more the one that must be refused.
+    """
     _, at, bit = name.split(":")
     sector, offset = divmod(int(at, 16), SECTOR)
     data = bytearray(held[sector][1])
     data[offset] ^= 1 << int(bit)
     state = held.changed({sector: content(bytes(data))})
-    phase = len(explorer.scenario.roots) - 1
-    return Case((name,), state, Start(phase=phase), Witness(), "rot")
+    phase = 0 if explorer.scenario.fails else len(explorer.scenario.roots) - 1
+    return Case((name,), state, Start(phase=phase), witness, "rot")
 
 
 def network(explorer: Explorer) -> Iterator[Case]:
@@ -115,8 +132,6 @@ def named(explorer: Explorer, first: Result, name: str) -> Case:
     kind, _, rest = name.partition(":")
     if kind == "net":
         return disturbed(explorer, rest)
-    state, _, segment = first.chain[-1]
-    held = {"rot-before": first.case.state, "rot-after": state.changed(segment.effect)}.get(kind)
-    if held is None:
+    if kind not in ("rot-before", "rot-after"):
         raise UserError(f"no case is called '{name}': take a replay ID as the campaign prints it")
-    return rotten(explorer, held, name)
+    return rotten(explorer, *_moment(explorer, first, kind.partition("-")[2]), name)

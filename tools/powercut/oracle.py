@@ -7,11 +7,14 @@ then on nothing older may be seen.
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from cicada.tools.powercut.lives import RESET, SETTLED, Segment
 from cicada.tools.powercut.scenario import FIRMWARE, MODEL, Made, Scenario
 from cicada.tools.powercut.states import State
+from cicada.tools.release import envelope, payload
 from cicada.tools.twin import appimage, partitions
 from cicada.tools.twin.flash import SECTOR
 from cicada.tools.twin.partitions import Partition
@@ -141,7 +144,34 @@ class Oracle:
                 return f"it wrote to {name} at 0x{sector * SECTOR:x}"
             if any(e[1] == "ran" and e[2][0] == where.offset for e in segment.events):
                 return f"it wrote to the slot that runs, at 0x{sector * SECTOR:x}"
+            if not self._signed(where, sector - where.offset // SECTOR, segment.effect[sector][1]):
+                return f"it wrote what nobody signed to {where.label} at 0x{sector * SECTOR:x}"
         return ""
+
+    def _signed(self, where: Partition, sector: int, data: bytes) -> bool:
+        """Whether ``data`` is the beginning of what some release has for a sector of a slot, or erased."""
+        kind = {"ota": FIRMWARE, "model": MODEL}.get(where.label.partition("_")[0])
+        sector -= kind == MODEL  # the first one holds the envelope
+        if kind is None or sector < 0:
+            return True
+        written = data.rstrip(b"\xff")
+        return not written or any(one.startswith(written) for one in self._blocks.get((kind, sector), ()))
+
+    @cached_property
+    def _blocks(self) -> dict[tuple[str, int], set[bytes]]:
+        """What the releases on all servers have for each sector, by kind and number, as far as their payloads
+        are sound."""
+        found: dict[tuple[str, int], set[bytes]] = {}
+        for path in (path for root in self.scenario.roots for path in root.glob("*/*.release")):
+            about = json.loads(path.read_bytes()[envelope.HEADER_SIZE :])
+            whole = about["payloads"][-1]
+            data = (path.parent / whole["file"]).read_bytes()
+            try:
+                for sector, block in enumerate(payload.read(data, bytes.fromhex(whole["first"]))):
+                    found.setdefault((about["kind"], sector), set()).add(block.content)
+            except ValueError:
+                continue  # damaged from here on
+        return found
 
     def settled(self, state: State, segment: Segment, target: dict[str, Made]) -> Verdict:
         """What came of it, when nothing happens any more.
@@ -170,6 +200,16 @@ class Oracle:
         runs = {FIRMWARE: running, MODEL: invoked}
         done = all(runs[kind] == made.digest for kind, made in target.items())
         return Verdict("completed" if done else "refused")
+
+
+def witnessed(confirmed: dict[str, Made]) -> Witness:
+    """What was seen if these were confirmed, by kind."""
+    firmware, model = confirmed.get(FIRMWARE), confirmed.get(MODEL)
+    return Witness(
+        firmware.security if firmware else 0,
+        firmware.serial if firmware else 0,
+        model.serial if model else 0,
+    )
 
 
 def _claimed(witness: Witness, event: dict) -> Witness:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import zlib
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from cicada.tools.board import load_board
 from cicada.tools.powercut.lives import Setting
 from cicada.tools.release.faulty import FaultyServer
+from cicada.tools.release.payload import HEADER_SIZE
 from cicada.tools.release.serve import ReleaseServer
 from cicada.tools.twin.sound import Sound
 from cicada.tools.twin.world import World
@@ -60,6 +62,7 @@ class Scenario:
         turns: for every phase but the last two, SHA-256 of the image or model whose start begins the next.
         fails: whether the update is a bad one, and ``target`` what ran before.
         crashes: SHA-256 of models that crash the chip when they are invoked.
+        confirmed: what was installed before, by kind: the oracle knows that it was confirmed.
     """
 
     name: str
@@ -72,6 +75,12 @@ class Scenario:
     turns: tuple[str, ...] = ()
     fails: bool = False
     crashes: tuple[str, ...] = ()
+    confirmed: dict[str, Made] = field(default_factory=dict)
+
+    @cached_property
+    def longest(self) -> int:
+        """Sectors that the longest block of any payload makes: what a cut may cost."""
+        return max((_longest(path) for root in self.roots for path in root.glob("*/*.payload")), default=1)
 
     def save(self, folder: Path) -> None:
         """Write it to a folder, for other processes and later runs."""
@@ -96,7 +105,17 @@ class Scenario:
             turns=tuple(about["turns"]),
             fails=about["fails"],
             crashes=tuple(about["crashes"]),
+            confirmed={kind: Made(**made) for kind, made in about["confirmed"].items()},
         )
+
+
+def _longest(path: Path) -> int:
+    """Most sectors of one block of a payload (:mod:`cicada.tools.release.payload`)."""
+    data, at, most = path.read_bytes(), 0, 1
+    while at + HEADER_SIZE <= len(data):
+        most = max(most, data[at + 3])
+        at += HEADER_SIZE + int.from_bytes(data[at : at + 2], "little")
+    return most
 
 
 class Surroundings:

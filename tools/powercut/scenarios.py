@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cicada.tools.powercut.beginnings import BEGINNINGS
 from cicada.tools.powercut.builder import Builder, Recipe, make_scenario, model
 from cicada.tools.powercut.images import SECOND, Change, publish
 from cicada.tools.powercut.refusals import REFUSED
@@ -158,24 +159,28 @@ def _both(b: Builder, name: str) -> Scenario:
 
 
 #: All scenarios by name, in the order in which they are played.
-SCENARIOS: dict[str, Recipe] = {
-    "firmware-full": _firmware_full,
-    "firmware-upgrade": _firmware_upgrade,
-    "firmware-delta": _firmware_delta,
-    "firmware-delta-upgrade": _firmware_delta_upgrade,
-    "firmware-same": _firmware_same,
-    "firmware-revert": _firmware_revert,
-    "firmware-revoke": _firmware_revoke,
-    "firmware-second": _firmware_second,
-    "firmware-bad-selftest": _firmware_bad("selftest", "firmware that fails its self-test"),
-    "firmware-bad-crash": _firmware_bad("crash", "firmware that crashes at its start"),
-    "firmware-bad-hang": _firmware_bad("hang", "firmware that hangs"),
-    "firmware-bad-early": _firmware_bad("early", "firmware that resets before anything counts it"),
-    "model-first": _model_first,
-    "model-upgrade": _model_upgrade,
-    "model-revert": _model_revert,
-    "model-second": _model_second,
-    "model-bad-selftest": _model_bad("selftest", "model that fails its self-test"),
-    "model-bad-crash": _model_bad("crash", "model that crashes when it is invoked"),
-    "both": _both,
-} | REFUSED
+SCENARIOS: dict[str, Recipe] = (
+    {
+        "firmware-full": _firmware_full,
+        "firmware-upgrade": _firmware_upgrade,
+        "firmware-delta": _firmware_delta,
+        "firmware-delta-upgrade": _firmware_delta_upgrade,
+        "firmware-same": _firmware_same,
+        "firmware-revert": _firmware_revert,
+        "firmware-revoke": _firmware_revoke,
+        "firmware-second": _firmware_second,
+        "firmware-bad-selftest": _firmware_bad("selftest", "firmware that fails its self-test"),
+        "firmware-bad-crash": _firmware_bad("crash", "firmware that crashes at its start"),
+        "firmware-bad-hang": _firmware_bad("hang", "firmware that hangs"),
+        "firmware-bad-early": _firmware_bad("early", "firmware that resets before anything counts it"),
+        "model-first": _model_first,
+        "model-upgrade": _model_upgrade,
+        "model-revert": _model_revert,
+        "model-second": _model_second,
+        "model-bad-selftest": _model_bad("selftest", "model that fails its self-test"),
+        "model-bad-crash": _model_bad("crash", "model that crashes when it is invoked"),
+        "both": _both,
+    }
+    | BEGINNINGS
+    | REFUSED
+)
