@@ -39,7 +39,7 @@ def test_a_sound_toy_passes_to_depth_two_and_every_state_is_judged(pool):
     count = one.count
     assert count.failures == [] and one.futures.disagreements == []
     assert count.operations == 8 and count.states[2] > 2 * count.states[1] > 60
-    assert count.judged == sum(count.states.values())
+    assert count.judged == sum(count.states.values()) and count.checked == 12
 
 
 def test_a_broken_toy_is_caught_and_the_failure_can_be_replayed(pool):

@@ -123,8 +123,8 @@ def test_what_it_settled_for(oracle, flash):
     assert verdict(*good, (1, "invoked", MODEL_2.digest)) == "refused"
     assert verdict(good[0], good[1]) == "failed"  # no model
     assert verdict(*good, (2, "other", "")) == "failed"
-    assert verdict(good[0], (0, "other", "none"), good[2]) == "failed"  # only as it was made
-    as_made = ran(OLD), (0, "other", "none"), (0, "invoked", BUILT_IN.digest)
+    assert verdict(good[0], (0, "other", "unset"), good[2]) == "failed"  # only as it was made
+    as_made = ran(OLD), (0, "other", "unset"), (0, "invoked", BUILT_IN.digest)
     assert verdict(*as_made) == "refused"
 
 

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 
 from cicada.tools.powercut.cuts import breaks, runs
 from cicada.tools.powercut.explore import Case, Count, Explorer, Result
+from cicada.tools.powercut.futures import same
+from cicada.tools.powercut.lives import Segment
 from cicada.tools.powercut.pool import Here, Pool
 from cicada.tools.powercut.scheduler import Scheduler
 
@@ -59,6 +61,7 @@ def complete(
         case = result.case
         if depth == 2 and case.kind == "cut" and len(case.path) == 1 and result.verdict.result != "failed":
             scheduler.add(explorer.cut(result, resets=False))
+    check(explorer, pool)
 
 
 def sample(
@@ -100,6 +103,24 @@ def sample(
             share = -(-again // max(single, 1))
             single, again = single - 1, again - share
             scheduler.add(_drawn(explorer, result, share, False, own))
+    check(explorer, pool)
+
+
+def check(explorer: Explorer, pool: Pool | Here) -> None:
+    """Play some segments that were known; one that comes to something else is a failure of the campaign."""
+    count, playing = explorer.count, {}
+    for state, start, known in explorer.futures.checks:
+        while len(playing) >= pool.most:
+            _compare(count, playing, *pool.finish())
+        playing[pool.submit(explorer.scenario.name, state, start)] = known
+    while playing:
+        _compare(count, playing, *pool.finish())
+
+
+def _compare(count: Count, playing: dict[int, Segment], ticket: int, segment: Segment) -> None:
+    count.checked += 1
+    if not same(segment, playing.pop(ticket)):
+        count.failures.append(((), "a state whose future was known came to something else"))
 
 
 def _drawn(explorer: Explorer, result: Result, size: int, resets: bool, rng: random.Random) -> Iterator[Case]:

@@ -60,8 +60,10 @@ class Count:
         others: those of them that were no interruptions.
         runs: segments that were played.
         hits: segments that were known.
+        checked: segments that were known and played all the same, to see that they come to the same.
         refused: cases that ended with a refusal.
-        residual: cases in which nothing could have helped: the only image rotted.
+        residual: cases in which nothing could have helped: the only image rotted, or otadata lost the state
+            of one that fails before it counts its trials.
         failures: ``(path, why)``.
     """
 
@@ -71,6 +73,7 @@ class Count:
     others: int = 0
     runs: int = 0
     hits: int = 0
+    checked: int = 0
     refused: int = 0
     residual: int = 0
     failures: list[tuple[tuple[str, ...], str]] = field(default_factory=list)
@@ -117,6 +120,8 @@ class Explorer:
             if rescued.result != "completed":
                 why = rescued.why or "a newer release was not installed"
                 verdict = Verdict("failed", f"after a refusal: {why}")
+        if verdict.result == "failed" and self._helpless(chain[-1][2]):
+            verdict = Verdict("residual", verdict.why)
         return Result(case, verdict, chain)
 
     def _strict(self, case: Case, verdict: Verdict, chain: list[Link]) -> Verdict:
@@ -134,6 +139,13 @@ class Explorer:
             if more > len(names) * (self.scenario.longest * _SECTOR_STEPS + _MORE_STEPS):
                 return Verdict("failed", f"it began again: {more} flash operations more than without a cut")
         return verdict
+
+    def _helpless(self, last: Segment) -> bool:
+        """Whether an image runs that crashes before it counts its trials, and whose entry in otadata lost the
+        state that would tell the boot loader: nobody is there to help."""
+        ran = [detail[1] for _, what, detail in last.events if what == "ran"]
+        unset = any(what == "other" and detail == "unset" for _, what, detail in last.events)
+        return bool(self.scenario.helpless) and ran == [self.scenario.helpless] and unset
 
     def _rotten(self, case: Case, verdict: Verdict) -> Verdict:
         """What to make of a case of bit rot."""

@@ -9,6 +9,7 @@ whatever the sectors hold that nobody looked at.
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 
 from cicada.tools.powercut.lives import RESET, Segment, Start
@@ -29,13 +30,21 @@ class _Node:
 class Futures:
     """Segments by what they look at.
 
+    Args:
+        kept: how many of the states whose future was known are kept, chosen by chance, to be played all the
+            same.
+
     Attributes:
+        checks: these states, how the chip starts, and what is to become of them.
         known: segments in memory.
         disagreements: descriptions of segments that looked elsewhere than one before them did, having seen
             the same; there must be none.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, kept: int = 12) -> None:
+        self.checks: list[tuple[State, Start, Segment]] = []
+        self._kept, self._found = kept, 0
+        self._random = random.Random(kept)
         self._roots: dict[tuple, _Node] = {}
         self._steps: dict[Step, Step] = {}
         self._contents: dict[bytes, Content] = {}
@@ -47,7 +56,17 @@ class Futures:
         node = self._roots.get(start.key)
         while node is not None and node.segment is None:
             node = node.branches.get(state[node.sector][0])
-        return node.segment if node else None
+        if node is None:
+            return None
+        self._keep(state, start, node.segment)
+        return node.segment
+
+    def _keep(self, state: State, start: Start, segment: Segment) -> None:
+        """Keep a fair sample of all that was found (reservoir sampling)."""
+        self._found += 1
+        place = len(self.checks) if len(self.checks) < self._kept else self._random.randrange(self._found)
+        if place < self._kept:
+            self.checks[place : place + 1] = [(state, start, segment)]
 
     def add(self, start: Start, segment: Segment) -> None:
         """Remember a segment that began as ``start`` says; what it has in common with others is kept once."""
@@ -87,9 +106,10 @@ class Futures:
 
 
 def same(one: Segment, other: Segment) -> bool:
-    """Whether two segments did the same to the flash and ended the same way."""
-    return (one.steps, one.end, one.next and one.next.key) == (
-        other.steps,
-        other.end,
-        other.next and other.next.key,
-    )
+    """Whether two segments did the same to the flash, let the same run, and ended the same way."""
+    return _essence(one) == _essence(other)
+
+
+def _essence(segment: Segment) -> tuple:
+    seen = [event for event in segment.events if event[1] in ("ran", "valid", "other", "opened", "invoked")]
+    return segment.steps, segment.end, segment.next and segment.next.key, seen

@@ -62,8 +62,8 @@ class Segment:
         effect: contents of every sector that was changed, at the end.
         events: ``(steps done before, what, detail)``: ``ran`` (slot offset and SHA-256 of the image that the
             boot loader started), ``valid`` or ``other`` (whether otadata selects that slot and calls it
-            valid, after the boot and after each change; the detail of ``other`` is ``none`` if it selects
-            nothing), ``opened`` and ``invoked`` (SHA-256 of a model),
+            valid, after the boot and after each change; the detail of ``other`` is ``unset`` if it selects
+            nothing, or an entry without a state), ``opened`` and ``invoked`` (SHA-256 of a model),
             ``asked`` (a name that was resolved), ``told`` (an ``EVENT`` of the console), ``memory`` (RTC
             memory), ``phase`` (of the world).
         end: ``reset``, ``settled``, or what went wrong, in words.
@@ -253,7 +253,8 @@ class Life(Twin):
         if valid and slots.get(otadata.slot_of(entries[active], len(slots))) == self.booted.partition:
             self._note("valid", self.booted.partition.offset)
         else:
-            self._note("other", "none" if active is None else "")
+            unset = active is None or entries[active].state == otadata.UNDEFINED
+            self._note("other", "unset" if unset else "")
 
     def _in_otadata(self, at: int) -> bool:
         where = partitions.find(self.chip.table, partitions.DATA, partitions.OTADATA)

@@ -192,7 +192,7 @@ class Oracle:
                 invoked = detail
         image = self.made(FIRMWARE, running or "")
         # As it was made a board has no otadata, and damaged otadata is as none: nothing was ever selected.
-        as_made = selected == "none" and image is not None and image.serial == 0
+        as_made = selected == "unset" and image is not None and image.serial == 0
         if selected != "valid" and not as_made:
             return Verdict("failed", "what runs in the end is not what otadata calls valid")
         if MODEL in target and invoked is None:

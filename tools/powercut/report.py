@@ -72,7 +72,7 @@ def _shares(names: Sequence[str], size: int | None) -> list[int | None]:
     """How many cases each scenario gets: refusals have few."""
     if size is None:
         return [None] * len(names)
-    weights = [1 if name.startswith("refuse") else 8 for name in names]
+    weights = [1 if name.startswith("refuse") else 20 for name in names]
     return [max(1, round(size * weight / sum(weights))) for weight in weights]
 
 
@@ -116,7 +116,7 @@ def _show(counts: dict[str, Count], seconds: float) -> None:
     Console(highlight=False, width=None if sys.stdout.isatty() else 120).print(table)
     lost = sum(count.residual for count in counts.values())
     if lost:
-        print(f"{lost} of the rotten bits lay in the only good image there was: nothing helps then")
+        print(f"residual risk: {lost} cases in which nothing could have helped (docs/updates.md)")
     print(f"{seconds:.0f} s")
 
 

@@ -62,6 +62,7 @@ class Scenario:
         turns: for every phase but the last two, SHA-256 of the image or model whose start begins the next.
         fails: whether the update is a bad one, and ``target`` what ran before.
         crashes: SHA-256 of models that crash the chip when they are invoked.
+        helpless: SHA-256 of an image that crashes before it could count its trials.
         confirmed: what was installed before, by kind: the oracle knows that it was confirmed.
     """
 
@@ -75,6 +76,7 @@ class Scenario:
     turns: tuple[str, ...] = ()
     fails: bool = False
     crashes: tuple[str, ...] = ()
+    helpless: str = ""
     confirmed: dict[str, Made] = field(default_factory=dict)
 
     @cached_property
@@ -105,6 +107,7 @@ class Scenario:
             turns=tuple(about["turns"]),
             fails=about["fails"],
             crashes=tuple(about["crashes"]),
+            helpless=about["helpless"],
             confirmed={kind: Made(**made) for kind, made in about["confirmed"].items()},
         )
 

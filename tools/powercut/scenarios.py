@@ -98,7 +98,9 @@ def _firmware_bad(how: str, title: str) -> Recipe:
     def make(b: Builder, name: str) -> Scenario:
         one, two = b.firmware("1.0.0", 1), b.firmware("1.10.0", 2, BAD[how])
         ran = [(one, 0), (model(1), 0)]
-        return make_scenario(b, name, title, b.fresh(), ran, [[(two, 10, [one])]], ran, fails=True)
+        helpless = two.made().digest if how == "early" else ""
+        offered = [[(two, 10, [one])]]
+        return make_scenario(b, name, title, b.fresh(), ran, offered, ran, fails=True, helpless=helpless)
 
     return make
 
