@@ -69,6 +69,7 @@ def test_a_cut_in_the_middle_costs_less_than_an_eighth_of_the_bytes(figures):
 def test_reading_the_journal_takes_milliseconds(figures):
     assert 4 * 4096 <= figures.rest.boot_bytes <= 5 * 4096
     assert 0 < figures.rest.boot_us < 5000
+    assert figures.rest.wake_bytes == figures.rest.wake_us == 0
 
 
 def test_figures_replace_those_that_stand_in_the_page(figures, tmp_path):

@@ -25,22 +25,33 @@ class Service:
     Args:
         memory: the :class:`node.memory.Memory`, loaded.
         name: of the model.
+        woken: whether this boot is a wake from deep sleep with a memory to trust. Nothing sleeps that is on
+            trial, so the journal is not read before it is needed.
     """
 
-    def __init__(self, memory, name):
+    def __init__(self, memory, name, woken):
         found = config.load()
         self._memory = memory
         self._wifi = found.get("wifi")
         self._config = found.get("updates")
         if not isinstance(self._config, dict):
             self._config = None
-        self._firmware = updates.slots()
-        self._journal = self._firmware.journal if self._firmware else None
-        self._models = Models(self._journal, KEYS, name)
+        self._woken = woken
+        self._firmware = self._journal = None
+        self._models = Models(KEYS, name)
+        if not woken:
+            self._look()
         if DEVELOPMENT:
             log.warn("trusts a development key: whoever has that build folder can update this device")
         if self.too_old:
             log.error("firmware below the security floor: updating is all it will do")
+
+    def _look(self):
+        """Read the journal, if that was not done."""
+        if self._firmware is None:
+            self._firmware = updates.slots()
+            if self._firmware:
+                self._journal = self._models.journal = self._firmware.journal
 
     @property
     def too_old(self):
@@ -66,14 +77,10 @@ class Service:
         value = (self._config or {}).get(key, default)
         return value if isinstance(value, int) and value >= 0 else default
 
-    def open_model(self, woken):
-        """``(manifest, nn.Model)`` of the best model; after deep sleep the one from before it.
-
-        Args:
-            woken: whether this boot is a wake from deep sleep with a memory to trust.
-        """
+    def open_model(self):
+        """``(manifest, nn.Model)`` of the best model; after deep sleep the one from before it."""
         memory = self._memory
-        if not woken:
+        if not self._woken:
             memory.checked = 0  # a reset is a good time to look for updates
             if memory.busy and machine.reset_cause() in _CRASHES:
                 strikes = memory.strikes + 1
@@ -84,9 +91,10 @@ class Service:
                     memory.strikes = strikes
         memory.busy = 1  # a crash while the model is opened and tested is laid at its door, too
         memory.save()
-        if woken:
-            opened = self._models.reopen(memory.model_slot)
-        else:
+        opened = self._models.reopen(memory.model_slot) if self._woken else None
+        self._woken = False
+        if not opened:
+            self._look()
             opened = self._models.open(not (self._firmware and self._firmware.on_trial))
             memory.model_slot = self._models.slot
         memory.busy = 0
@@ -95,7 +103,7 @@ class Service:
 
     def due(self):
         """Whether it is time to look for updates."""
-        if self._config is None or self._journal is None or self.on_trial:
+        if self._config is None or self.on_trial:
             return False
         if not self._memory.checked:
             return True
@@ -104,6 +112,9 @@ class Service:
 
     def check(self):
         """Look for updates. New firmware resets the chip; True means a new model is to be opened."""
+        self._look()
+        if self._journal is None:
+            return False
         machine.WDT(timeout=_WATCHDOG_MS)
         self._memory.checked = max(int(time.time()), 1)
         self._memory.save()
