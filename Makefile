@@ -82,8 +82,9 @@ engine: $(STAMP)  ## build the engine's shared library
 modules: $(STAMP)  ## build MicroPython with the C modules for this machine and for RV32
 	@$(CICADA) modules
 
-bench: $(STAMP)  ## count the front end's instructions (RV32IMC under QEMU)
+bench: $(STAMP)  ## instructions of the front end (RV32IMC under QEMU); what updates cost on the twin
 	@$(CICADA) bench
+	@$(CICADA) bench updates
 
 test: $(STAMP)  ## the whole test suite
 	@$(VENV)/bin/python -m pytest $(PYTEST)
