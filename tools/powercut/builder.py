@@ -37,6 +37,7 @@ class Builder:
         self._recipes = recipes
         self._changes = tuple(changes)
         self._images: dict[tuple, Image] = {}
+        self._chains: dict[str, list[Link]] = {}
 
     def firmware(self, version: str, security: int, *changes: Change) -> Image:
         """An image of firmware, with model 1 built in."""
@@ -80,11 +81,15 @@ class Builder:
         return bytes(state.image())
 
     def _played(self, name: str) -> list[Link]:
-        explorer = Explorer(self.build(name))
-        result = golden(explorer, Here(lambda name: open_scenario(str(self.folder), name)))
-        if explorer.count.failures:
-            raise Broken(f"scenario {name} fails without an interruption: {explorer.count.failures[0][1]}")
-        return result.chain
+        """How a scenario goes without an interruption; played once."""
+        if name not in self._chains:
+            explorer = Explorer(self.build(name))
+            result = golden(explorer, Here(lambda name: open_scenario(str(self.folder), name)))
+            if explorer.count.failures:
+                why = explorer.count.failures[0][1]
+                raise Broken(f"scenario {name} fails without an interruption: {why}")
+            self._chains[name] = result.chain
+        return self._chains[name]
 
     def build(self, name: str) -> Scenario:
         """Make the scenario ``name``, or load it if it was made before."""

@@ -89,7 +89,7 @@ class Setting:
         world: makes the surroundings of a phase, with faults of the server.
         turns: what begins the next phase: for every phase but the last the SHA-256 of the image that is
             started or of the model that is opened.
-        quiet_s: virtual seconds without a flash operation after which it has settled; longer than a trial.
+        quiet_s: virtual seconds without a flash operation after which it has settled.
         works: whether it must have asked a server for firmware and for a model, and invoked a model, since
             the last operation for that.
         limit_s: virtual seconds after which a segment has no end.
@@ -99,7 +99,7 @@ class Setting:
     board: ModuleType
     world: Callable[[int, str], World]
     turns: tuple[str, ...] = ()
-    quiet_s: float = 7.0
+    quiet_s: float = 3.0
     works: bool = True
     limit_s: float = 90.0
     crashes: frozenset[str] = frozenset()
