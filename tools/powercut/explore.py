@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from cicada.tools.powercut.cuts import RESETS, Break, breaks, runs, start_after
 from cicada.tools.powercut.futures import MOST_SEGMENTS, Futures
 from cicada.tools.powercut.lives import RESET, Segment, Start
-from cicada.tools.powercut.oracle import Oracle, Verdict, Witness, witnessed
+from cicada.tools.powercut.oracle import UNSETTLED, Oracle, Verdict, Witness, witnessed
 from cicada.tools.powercut.scenario import FIRMWARE, Scenario
 from cicada.tools.powercut.states import Base, State
 
@@ -113,7 +113,10 @@ class Explorer:
             return Result(case, self._rotten(case, verdict), chain)
         if case.kind == "net" and verdict.result == "refused":  # for the moment, as nothing came of it
             verdict, witness = yield from self._later(case, chain, witness, 0, target)
-        verdict = self._strict(case, verdict, chain)
+        if _slept(case) and (verdict.result == "refused" or verdict.why in UNSETTLED):
+            # A wake goes on with what slept, whatever lies in the flash: it counts what the next reset makes.
+            verdict, witness = yield from self._later(case, chain, witness, _phase(chain[-1]), target)
+        verdict = self._strict(case, verdict, witness, chain)
         if verdict.result == "refused" or (verdict.result == "completed" and scenario.fails):
             phase = len(scenario.roots) - 1
             rescued, _ = yield from self._later(case, chain, witness, phase, scenario.rescue)
@@ -124,15 +127,17 @@ class Explorer:
             verdict = Verdict("residual", verdict.why)
         return Result(case, verdict, chain)
 
-    def _strict(self, case: Case, verdict: Verdict, chain: list[Link]) -> Verdict:
+    def _strict(self, case: Case, verdict: Verdict, witness: Witness, chain: list[Link]) -> Verdict:
         """What good releases and bad ones may come to, where only the power or the network went."""
         names = [name.split(":") for name in case.path]
         power = case.kind == "cut" and not any(name[1] in RESETS for name in names)
-        asleep = any(name[1] == "sleep" for name in names)  # then it goes on with what slept, until a reset
-        if verdict.result == "refused" and self.scenario.fails and case.kind == "cut" and not asleep:
+        if verdict.result == "refused" and self.scenario.fails and case.kind == "cut":
             return Verdict("failed", "what is bad runs in the end")
         if verdict.result == "refused" and not self.scenario.fails and (power or case.kind == "net"):
             return Verdict("failed", "a good release was refused")
+        target = self.scenario.target.get(FIRMWARE)
+        if verdict.result == "refused" and target and witness.passed == target.serial > 0:
+            return Verdict("failed", "firmware that had passed its trial was refused")
         if verdict.result == "completed" and power and names and self.count.operations:
             done = sum(int(name[0]) for name in names) + sum(len(segment.steps) for _, _, segment in chain)
             more = done - self.count.operations
@@ -227,3 +232,14 @@ class Explorer:
         self._seen.add(key)
         self.count.states[len(case.path)] += 1
         return True
+
+
+def _slept(case: Case) -> bool:
+    """Whether a case came out of a deep sleep that the firmware had not asked for."""
+    return case.kind == "cut" and any(name.split(":")[1] == "sleep" for name in case.path)
+
+
+def _phase(last: Link) -> int:
+    """Phase of the world at the end of a chain."""
+    _, start, segment = last
+    return max([start.phase, *(detail for _, what, detail in segment.events if what == "phase")])

@@ -23,6 +23,12 @@ from cicada.tools.twin.partitions import Partition
 _OPEN = ("nvs", "otadata", "ota_0", "ota_1", "model_0", "model_1", "updates")
 
 
+_NOT_VALID = "what runs in the end is not what otadata calls valid"
+_NO_MODEL = "no model runs in the end"
+#: What is wrong with an end that another reset may put right.
+UNSETTLED = (_NOT_VALID, _NO_MODEL)
+
+
 @dataclass(frozen=True)
 class Witness:
     """What was seen so far.
@@ -30,11 +36,13 @@ class Witness:
     Args:
         floor: highest security version of an image that otadata called valid while it ran.
         firmware, model: highest serials that were claimed to be confirmed.
+        passed: serial of the last firmware that changed otadata while it ran: to be confirmed, if it is good.
     """
 
     floor: int = 0
     firmware: int = 0
     model: int = 0
+    passed: int = 0
 
 
 @dataclass(frozen=True)
@@ -97,16 +105,19 @@ class Oracle:
             what was seen since, and what was wrong (empty if nothing was).
         """
         running: Made | None = None
+        begun = 0
         for done, what, detail in segment.events:
             if steps is not None and done > steps:
                 return witness, ""
             if what == "ran":
-                running = self.made(FIRMWARE, detail[1])
+                running, begun = self.made(FIRMWARE, detail[1]), done
                 wrong = self._may_run(witness, running, detail)
                 if wrong:
                     return witness, wrong
             elif what == "valid" and running:
                 witness = replace(witness, floor=max(witness.floor, running.security))
+            elif what == "other" and running and done > begun:
+                witness = replace(witness, passed=running.serial)
             elif what == "invoked":
                 model = self.made(MODEL, detail)
                 if model is None:
@@ -194,9 +205,9 @@ class Oracle:
         # As it was made a board has no otadata, and damaged otadata is as none: nothing was ever selected.
         as_made = selected == "unset" and image is not None and image.serial == 0
         if selected != "valid" and not as_made:
-            return Verdict("failed", "what runs in the end is not what otadata calls valid")
+            return Verdict("failed", _NOT_VALID)
         if MODEL in target and invoked is None:
-            return Verdict("failed", "no model runs in the end")
+            return Verdict("failed", _NO_MODEL)
         runs = {FIRMWARE: running, MODEL: invoked}
         done = all(runs[kind] == made.digest for kind, made in target.items())
         return Verdict("completed" if done else "refused")
