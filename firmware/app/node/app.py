@@ -60,6 +60,7 @@ class App:
             self.boot()
             while self.updates.too_old:
                 self.update()
+                machine.WDT(timeout=2 * _RETRY_MS)
                 time.sleep_ms(_RETRY_MS)
             self.prove()
             self.update()

@@ -81,7 +81,8 @@ class Service:
         """``(manifest, nn.Model)`` of the best model; after deep sleep the one from before it."""
         memory = self._memory
         if not self._woken:
-            memory.checked = 0  # a reset is a good time to look for updates
+            if machine.reset_cause() != machine.WDT_RESET:
+                memory.checked = 0  # a reset is a good time to look for updates, unless looking hung
             if memory.busy and machine.reset_cause() in _CRASHES:
                 strikes = memory.strikes + 1
                 # Before the model is given up: a reset then must not count against the next one.
@@ -105,7 +106,7 @@ class Service:
         """Whether it is time to look for updates."""
         if self._config is None or self.on_trial:
             return False
-        if not self._memory.checked:
+        if not self._memory.checked or self.too_old:
             return True
         passed = time.time() - self._memory.checked
         return not 0 <= passed < self._number("every_s", _DAY_S)
