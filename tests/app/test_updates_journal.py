@@ -124,7 +124,7 @@ def filled(node, count):
 
 
 @given(st.integers(0, 130), st.lists(st.tuples(records(), cuts), max_size=30))
-@settings(max_examples=120)
+@settings(max_examples=60)
 def test_what_was_written_down_is_there_whenever_the_power_went(node, count, steps):
     flash, journal = filled(node, count)
     for (what, about), cut in steps:
@@ -146,7 +146,7 @@ def test_what_was_written_down_is_there_whenever_the_power_went(node, count, ste
 
 
 @given(st.integers(0, 130), st.lists(records(), min_size=1, max_size=20), st.data())
-@settings(max_examples=120)
+@settings(max_examples=60)
 def test_a_flipped_bit_takes_no_fact_back(node, count, steps, data):
     flash, journal = filled(node, count)
     for what, about in steps:

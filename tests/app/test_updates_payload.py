@@ -206,7 +206,7 @@ operations = st.lists(
 
 
 @given(operations, st.integers(1, 3 * SECTOR))
-@settings(max_examples=150)
+@settings(max_examples=80)
 def test_patches_mean_the_same_to_device_and_tool(node, found, size):
     content = b""
     for kind, length, offset in found:

@@ -96,7 +96,7 @@ def test_only_trusted_keys_that_are_not_revoked_count(node):
 
 
 @given(fuzzing.manifests(VALID))
-@settings(max_examples=300)
+@settings(max_examples=150)
 def test_whatever_is_signed_is_taken_or_refused(node, about):
     text = raw_manifest(about)
     if not 2 <= len(text) <= manifests.LARGEST:
