@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
+import os
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 
 from cicada.tools.errors import UserError, from_os_error
@@ -42,23 +45,77 @@ def campaign(
         jobs: processes.
         out: where to write the result as JSON.
     """
-    began, counts = time.monotonic(), {}
-    chosen = _chosen(names)
+    began, chosen = time.monotonic(), _chosen(names)
     with tempfile.TemporaryDirectory(prefix="cicada-powercut-") as folder:
-        builder = Builder(Path(folder), SCENARIOS)
-        pool = Pool(partial(open_scenario, folder), jobs)
-        try:
-            for index, name in enumerate(chosen):
-                share = (
-                    None if size is None else size * (index + 1) // len(chosen) - size * index // len(chosen)
-                )
-                counts[name] = _scenario(builder, pool, name, depth, share, seed)
-        finally:
-            pool.close()
-    _show(counts, time.monotonic() - began)
+        if size is None:
+            counts = _completely(folder, chosen, depth, jobs)
+        else:
+            counts = _in_shares(folder, chosen, size, seed, jobs)
+    _show({name: counts[name] for name in chosen}, time.monotonic() - began)
     if out:
         _write(out, counts)
     return int(any(count.failures for count in counts.values()))
+
+
+def _completely(folder: str, names: Sequence[str], depth: int, jobs: int) -> dict[str, Count]:
+    """One scenario after the other, each by all processes."""
+    builder, pool = Builder(Path(folder), SCENARIOS), Pool(partial(open_scenario, folder), jobs)
+    counts = {}
+    try:
+        for name in names:
+            with _bar() as bar:
+                task = bar.add_task(name, total=None)
+
+                def tick(count: Count, bar: Progress = bar, task: TaskID = task) -> None:
+                    total = max(sum(count.states.values()) + count.others, count.judged)
+                    bar.update(task, completed=count.judged, total=total)
+
+                explorer = Explorer(builder.build(name))
+                complete(explorer, pool, depth, tick, partial(faults.extra, explorer))
+            counts[name] = _told(name, explorer.count, explorer.futures.disagreements)
+    finally:
+        pool.close()
+    return counts
+
+
+def _in_shares(folder: str, names: Sequence[str], size: int, seed: int, jobs: int) -> dict[str, Count]:
+    """Several scenarios at once, each by one process: so little of each that nothing else pays."""
+    shares, counts = _shares(names, size), {}
+    context = multiprocessing.get_context("spawn")
+    with _bar() as bar, ProcessPoolExecutor(jobs, context) as executor:
+        task = bar.add_task("cases", total=sum(shares))
+        asked = {
+            executor.submit(_share, folder, name, share, seed): share
+            for name, share in zip(names, shares, strict=True)
+        }
+        try:
+            for done in as_completed(asked):
+                name, *found = done.result()
+                counts[name] = _told(name, *found)
+                bar.advance(task, asked[done])
+        finally:
+            executor.shutdown(wait=False, cancel_futures=True)
+    return counts
+
+
+@lru_cache(1)
+def _own_builder(folder: str) -> Builder:
+    """The builder of one process, in a folder of its own."""
+    return Builder(Path(folder) / str(os.getpid()), SCENARIOS)
+
+
+def _share(folder: str, name: str, size: int, seed: int) -> tuple[str, Count, list[str]]:
+    """A sample of one scenario, played in this process."""
+    builder = _own_builder(folder)
+    explorer = Explorer(builder.build(name))
+    pool = Here(partial(open_scenario, str(builder.folder)))
+    sample(explorer, pool, size, seed, lambda count: None, partial(faults.extra, explorer))
+    return name, explorer.count, explorer.futures.disagreements
+
+
+def _bar() -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    return Progress(*columns, transient=True, disable=not sys.stdout.isatty())
 
 
 def _chosen(names: Sequence[str] | None) -> list[str]:
@@ -68,32 +125,15 @@ def _chosen(names: Sequence[str] | None) -> list[str]:
     return list(dict.fromkeys(names or SCENARIOS))
 
 
-def _shares(names: Sequence[str], size: int | None) -> list[int | None]:
+def _shares(names: Sequence[str], size: int) -> list[int]:
     """How many cases each scenario gets: refusals have few."""
-    if size is None:
-        return [None] * len(names)
     weights = [1 if name.startswith("refuse") else 20 for name in names]
     return [max(1, round(size * weight / sum(weights))) for weight in weights]
 
 
-def _scenario(builder: Builder, pool: Pool, name: str, depth: int, size: int | None, seed: int) -> Count:
-    """The campaign over one scenario, with its progress."""
-    explorer = Explorer(builder.build(name))
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, transient=True, disable=not sys.stdout.isatty()) as bar:
-        task = bar.add_task(name, total=size)
-
-        def tick(count: Count) -> None:
-            known = sum(count.states.values()) + count.others
-            bar.update(task, completed=count.judged, total=size or max(known, count.judged))
-
-        extra = partial(faults.extra, explorer)
-        if size is None:
-            complete(explorer, pool, depth, tick, extra)
-        else:
-            sample(explorer, pool, size, seed, tick, extra)
-    count = explorer.count
-    for text in explorer.futures.disagreements:
+def _told(name: str, count: Count, disagreements: list[str]) -> Count:
+    """The counts of a scenario, its failures told."""
+    for text in disagreements:
         count.failures.append(((), f"the twin is not deterministic: {text}"))
     for path, why in count.failures[:_SHOWN]:
         print(f"FAILED {why}\n  cicada powercut --replay {'/'.join([name, *path])}", flush=True)
