@@ -12,6 +12,7 @@ from cicada.tools.powercut.lives import Segment
 from cicada.tools.powercut.pool import Here, Pool
 from cicada.tools.powercut.scheduler import Scheduler
 
+_CHECKED, _CHECKED_OF_SAMPLE = 12, 2  # segments of a scenario that are played although they were known
 #: Called with the number of cases judged so far.
 Tick = Callable[[Count], None]
 #: Makes more cases of the run without an interruption, see :mod:`cicada.tools.powercut.faults`.
@@ -61,7 +62,7 @@ def complete(
         case = result.case
         if depth == 2 and case.kind == "cut" and len(case.path) == 1 and result.verdict.result != "failed":
             scheduler.add(explorer.cut(result, resets=False))
-    check(explorer, pool)
+    check(explorer, pool, _CHECKED)
 
 
 def sample(
@@ -103,13 +104,13 @@ def sample(
             share = -(-again // max(single, 1))
             single, again = single - 1, again - share
             scheduler.add(_drawn(explorer, result, share, False, own))
-    check(explorer, pool)
+    check(explorer, pool, _CHECKED_OF_SAMPLE)
 
 
-def check(explorer: Explorer, pool: Pool | Here) -> None:
+def check(explorer: Explorer, pool: Pool | Here, most: int) -> None:
     """Play some segments that were known; one that comes to something else is a failure of the campaign."""
     count, playing = explorer.count, {}
-    for state, start, known in explorer.futures.checks:
+    for state, start, known in explorer.futures.checks[:most]:
         while len(playing) >= pool.most:
             _compare(count, playing, *pool.finish())
         playing[pool.submit(explorer.scenario.name, state, start)] = known
