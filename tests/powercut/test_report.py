@@ -40,6 +40,7 @@ def test_a_replay_shows_its_console(capsys):
         (("--replay", "moon/1:after"), "no scenario 'moon'"),
         (("--replay", "refuse-key/1:sideways"), "no interruption is called"),
         (("--replay", "refuse-key/rot-after:x"), "no case is called"),
+        (("--replay", "refuse-key/net:rain"), "no case is called"),
     ],
 )
 def test_what_there_is_not_is_one_sentence(arguments, why):

@@ -133,6 +133,6 @@ def named(explorer: Explorer, first: Result, name: str) -> Case:
     kind, _, rest = name.partition(":")
     if kind == "net":
         return disturbed(explorer, rest)
-    if not re.fullmatch(r"rot-(before|after):0x[0-9a-f]{1,6}:[0-7]", name):
+    if not re.fullmatch(r"rot-(before|after):0x[0-3]?[0-9a-f]{1,5}:[0-7]", name):
         raise UserError(f"no case is called '{name}': take a replay ID as the campaign prints it")
     return rotten(explorer, *_moment(explorer, first, kind.partition("-")[2]), name)

@@ -202,7 +202,10 @@ def show(name: str, on_text: Callable[[str], object]) -> int:
         case = None
         if path and not path[0][:1].isdigit():
             case = faults.named(explorer, golden(explorer, Here(opener)), path[0])
-        result = replay(explorer, setting, tuple(path), on_text, case)
+        try:
+            result = replay(explorer, setting, tuple(path), on_text, case)
+        except ValueError as error:  # the faulty server's
+            raise UserError(f"no case is called '{name}': {error}") from error
     verdict = result.verdict
     print(f"\n{verdict.result}{': ' + verdict.why if verdict.why else ''}")
     return int(verdict.result == "failed")
