@@ -12,7 +12,7 @@ from cicada.tools.twin.chip import PWRON_RESET, Chip, Restart, ops
 from cicada.tools.twin.flash import NorFlash
 from cicada.tools.twin.image import partition_table
 from cicada.tools.twin.world import World
-from support.twins import QUIET
+from support.twins import QUIET, run_script
 
 BOARD = load_board("twin")
 OPERATIONS = sorted(v for k, v in vars(ops).items() if k.isupper() and isinstance(v, int) and k not in (
@@ -65,3 +65,26 @@ class Stopped(Exception):
 
 def stop():
     raise Stopped
+
+
+def test_an_answer_that_does_not_fit_the_heap_spoils_nothing_after_it(tmp_path):
+    code = (
+        "import _chip, _ops, gc, struct\n"
+        "hoard = []\n"
+        "for size in (8192, 1024, 128):\n"
+        "    try:\n"
+        "        while True:\n"
+        "            hoard.append(bytearray(size))\n"
+        "    except MemoryError:\n"
+        "        pass\n"
+        "hoard.pop()\n"
+        "asked = struct.pack('<II', 0, 4096)\n"
+        "try:\n"
+        "    _chip.call(_ops.PARTITION_READ, 16, asked)\n"
+        "except MemoryError:\n"
+        "    hoard.clear()\n"
+        "    gc.collect()\n"
+        "    print('short of memory', _chip.call(_ops.PARTITION_READ, 16, asked)[1][:1])\n"
+        "import machine\nmachine.deepsleep(1000)\n"
+    )
+    assert "short of memory b'\\xe9'" in run_script(code, tmp_path, seconds=2).text

@@ -12,6 +12,7 @@ import uos
 _request = bytearray(struct.calcsize(_ops.REQUEST))
 _reply = bytearray(struct.calcsize(_ops.REPLY))
 _u64 = bytearray(8)
+_rest = bytearray(64)
 _line = open(int(uos.getenv("CICADA_CHIP")), "r+b")
 
 #: microseconds since boot, as of the last answer
@@ -59,8 +60,13 @@ def call(op, argument=0, payload=b"", into=None, more=b""):
     now_us = r[8] | r[9] << 8 | r[10] << 16 | r[11] << 24 | r[12] << 32 | r[13] << 40 | r[14] << 48
     answer = None
     if status or into is None:
-        answer = _line.read(length) if length else b""
+        try:
+            answer = _line.read(length) if length else b""
+        except MemoryError:
+            _drain(length)
+            raise
     elif length > len(into):
+        _drain(length)
         raise OSError(5)
     elif length:
         _line.readinto(into, length)
@@ -71,6 +77,12 @@ def call(op, argument=0, payload=b"", into=None, more=b""):
     if status:
         _fail(status, value, answer)
     return (value, answer) if into is None else value
+
+
+def _drain(length):
+    """Throw an answer away: what is left of it would be taken for the next one."""
+    while length:
+        length -= _line.readinto(_rest, min(length, len(_rest)))
 
 
 def microseconds(op, us, argument=0):

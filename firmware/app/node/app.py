@@ -139,7 +139,7 @@ class App:
                     raise ValueError("the microphone sends nothing")
                 self.updates.probe()
             except (OSError, ValueError, RuntimeError, MemoryError, LinkError) as error:
-                self.updates.fail(error)
+                self.updates.fail(error, self._words, self._scores // max(self._words, 1))
                 self._open()
             else:
                 self.updates.confirm(self._words, self._scores // max(self._words, 1))
@@ -176,8 +176,8 @@ class App:
                 heard = time.ticks_ms()
                 watchdog.feed()
                 self._heard = self._heard or microphone.span > 0
-                if trial_ms is not None and time.ticks_diff(heard, began) >= trial_ms:
-                    break
+                if trial_ms is not None and checked and time.ticks_diff(heard, began) >= trial_ms:
+                    break  # not before the model has run on what was heard
                 if missing > 0:
                     missing -= fresh
                     fresh = 0

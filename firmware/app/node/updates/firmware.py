@@ -170,6 +170,7 @@ class Firmware:
 
     def _decide_bad(self, staged, why):
         log.warn("update: firmware %d failed: %s" % (staged.serial, why))
+        log.event("update", staged.serial, {"kind": "firmware", "result": "failed", "why": str(why)})
         self._decide(staged, j.BAD)
 
     def _decide(self, staged, verdict):

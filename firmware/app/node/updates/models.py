@@ -224,6 +224,7 @@ class Models:
     def _decide(self, staged, verdict, why=None):
         if why is not None:
             log.warn("update: model %d failed: %s" % (staged.serial, why))
+            log.event("update", staged.serial, {"kind": "model", "result": "failed", "why": str(why)})
         size, digest = staged.image
         self.journal.append(j.DECIDED, j.MODEL, staged.slot, verdict, staged.serial, a=size, digest=digest)
 

@@ -127,8 +127,7 @@ def _check(m):
     _number(m["security"], 0, 0x7FFFFFFF)
     _number(m["expires"], 0, 0xFFFFFFFFFF)
     version(m["min_version"])
-    if not isinstance(m["version"], str) or not 1 <= len(m["version"]) <= 32:
-        raise ValueError("version")
+    _text(m["version"], 32, _NAME + "+")
     for key in m["revoke"]:
         unhex(key, 8)
     _file(m["image"])
@@ -147,12 +146,12 @@ def _number(value, least, most):
         raise ValueError("a number is not between %d and %d" % (least, most))
 
 
-def _text(value, most):
+def _text(value, most, letters=_NAME):
     """A name that can stand in a path: no separators, not hidden, not empty."""
     if not isinstance(value, str) or not 1 <= len(value) <= most or value[0] == ".":
         raise ValueError("a name is not one")
     for c in value:
-        if c not in _NAME:
+        if c not in letters:
             raise ValueError("a name is not one")
 
 

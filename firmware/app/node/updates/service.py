@@ -1,5 +1,6 @@
 """What the application knows of updates: open the model, look for news, prove what is on trial."""
 
+import sys
 import time
 
 import board
@@ -123,7 +124,11 @@ class Service:
             return self._with_updater(lambda updater: updater.check())
         except LinkError as error:
             log.warn("update: %s" % error)
-            return False
+        except Exception as error:
+            # A defect here must not cost the node its hearing.
+            sys.print_exception(error)
+            log.error("update: broken off by an error")
+        return False
 
     def _with_updater(self, use):
         """Call ``use`` with an updater while the link is up."""
@@ -222,12 +227,17 @@ class Service:
         staged = self._journal.staged[j.FIRMWARE]
         return staged.serial if staged else 0
 
-    def fail(self, why):
-        """It has not. Firmware goes back by a reset; after a model another one is to be opened."""
+    def fail(self, why, events=0, score=0):
+        """It has not. Firmware goes back by a reset; after a model another one is to be opened.
+
+        Args:
+            why: text or exception.
+            events, score: as for :meth:`confirm`.
+        """
         if self._firmware.on_trial:
             self._firmware.fail(why)
         else:
-            self._models.fail(why)
+            self._models.fail("%s (%d events, mean score %d)" % (why, events, score * 100 // 255))
 
 
 def _transport(about, verify):
