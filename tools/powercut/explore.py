@@ -116,6 +116,11 @@ class Explorer:
         if _slept(case) and (verdict.result == "refused" or verdict.why in UNSETTLED):
             # A wake goes on with what slept, whatever lies in the flash: it counts what the next reset makes.
             verdict, witness = yield from self._later(case, chain, witness, _phase(chain[-1]), target)
+        fetched = any(self.oracle.fetched(segment) for _, _, segment in chain)
+        if scenario.untouched and fetched and case.kind == "cut" and verdict.result != "failed":
+            verdict = Verdict("failed", "what must be refused at once was fetched")
+        if not case.path and verdict.result == "completed":  # and so it stays after a reset
+            verdict, witness = yield from self._later(case, chain, witness, _phase(chain[-1]), target)
         verdict = self._strict(case, verdict, witness, chain)
         if verdict.result == "refused" or (verdict.result == "completed" and scenario.fails):
             phase = len(scenario.roots) - 1
@@ -177,7 +182,9 @@ class Explorer:
                 return Verdict("failed", wrong), witness
             state = state.changed(segment.effect)
             if segment.end != RESET:
-                return self.oracle.settled(state, segment, target), witness
+                verdict = self.oracle.settled(state, segment, target)
+                wrong = self.oracle.too_old(state, witness) if verdict.result != "failed" else ""
+                return (Verdict("failed", wrong) if wrong else verdict), witness
             start = segment.next
         return Verdict("failed", f"it reset {MOST_SEGMENTS} times and did not settle"), witness
 

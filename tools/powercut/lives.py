@@ -156,6 +156,7 @@ class Life(Twin):
         self._worked = False
         self._models: list[str] = []
         self._invoked: int | None = None
+        self._times = 0
         self._told = 0
         self._ready = False
         self._advance, self.flash.on_operation = self.flash.on_operation, self._operated
@@ -331,6 +332,7 @@ class Life(Twin):
             self._look(step.sector, bytes(before))
         self.segment.steps.append(step)
         self._moved_us, self._asked, self._worked = self.chip.meter.now, 0, False
+        self._times = 0
         self._hear()
         if self._ready and self._in_otadata(operation.at):
             self._look_at_otadata()
@@ -344,9 +346,11 @@ class Life(Twin):
             self._asked, self._asked_us = self._asked + 1, self.chip.meter.now
             self._note("asked", payload.decode("utf-8", "replace"))
         elif op == ops.MODEL_INVOKE and argument < len(self._models):
-            if argument != self._invoked or not self._worked:
-                self._invoked, self._worked = argument, True
+            self._times = self._times + 1 if argument == self._invoked else 1
+            self._invoked = argument
+            if self._times == 1:
                 self._note("invoked", self._models[argument])
+            self._worked = self._worked or self._times > 1  # the first time is its self-test
             self._crash(self._models[argument])
         elif op == ops.RTC_WRITE:
             self._note("memory", payload)

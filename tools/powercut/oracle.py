@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -83,15 +84,27 @@ class Oracle:
     def whole(self, state: State, images: list[Made]) -> bool:
         """Whether any firmware slot holds one of ``images``, as a whole."""
         digests = {image.digest for image in images}
+        return any(digest in digests for digest in self._bootable(state))
+
+    def too_old(self, state: State, witness: Witness) -> str:
+        """What is wrong with a firmware slot: it holds an image below the floor that can boot."""
+        for digest in self._bootable(state):
+            image = self.made(FIRMWARE, digest)
+            if image and image.security < witness.floor:
+                return (
+                    f"firmware {image.name} can boot, its security {image.security} is below {witness.floor}"
+                )
+        return ""
+
+    def _bootable(self, state: State) -> Iterator[str]:
+        """SHA-256 of every image that the boot loader would start."""
         for slot in partitions.ota_slots(self.table).values():
             data = state.read(slot.offset, slot.size)
             try:
                 length = appimage.verify(data, "esp32", slot.size).length
             except appimage.ImageError:
                 continue
-            if hashlib.sha256(data[:length]).hexdigest() in digests:
-                return True
-        return False
+            yield hashlib.sha256(data[:length]).hexdigest()
 
     def follow(self, witness: Witness, segment: Segment, steps: int | None = None) -> tuple[Witness, str]:
         """Watch a segment, or its beginning.
@@ -158,6 +171,11 @@ class Oracle:
             if not self._signed(where, sector - where.offset // SECTOR, segment.effect[sector][1]):
                 return f"it wrote what nobody signed to {where.label} at 0x{sector * SECTOR:x}"
         return ""
+
+    def fetched(self, segment: Segment) -> bool:
+        """Whether it wrote to any slot."""
+        labels = {self.partition_of(sector * SECTOR).label for sector in segment.effect}
+        return any(label.startswith(("ota_", "model_")) for label in labels)
 
     def _signed(self, where: Partition, sector: int, data: bytes) -> bool:
         """Whether ``data`` is the beginning of what some release has for a sector of a slot, or erased."""

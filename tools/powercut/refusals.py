@@ -18,7 +18,12 @@ Spoil = Callable[[Builder, object, Offer], None]
 
 
 def _firmware(
-    title: str, spoil: Spoil, begins: str = "", version: str = "1.10.0", security: int = 2
+    title: str,
+    spoil: Spoil,
+    begins: str = "",
+    version: str = "1.10.0",
+    security: int = 2,
+    untouched: bool = True,
 ) -> Recipe:
     """Firmware that must be refused.
 
@@ -27,6 +32,7 @@ def _firmware(
         spoil: makes the release what it is.
         begins: scenario after which it is offered; a board as it was made if empty.
         version, security: of the image that is offered.
+        untouched: whether it must be refused before anything is fetched.
     """
 
     def make(b: Builder, name: str) -> Scenario:
@@ -37,23 +43,24 @@ def _firmware(
         ran = [(one, before[FIRMWARE].serial if begins else 0), (model(1), 0)]
         offer = (b.firmware(version, security), 20, ())
         flash = b.after(begins) if begins else b.fresh()
-        made = make_scenario(b, name, title, flash, ran, [[offer]], ran, True, fails=True)
+        made = make_scenario(
+            b, name, title, flash, ran, [[offer]], ran, True, fails=True, untouched=untouched
+        )
         spoil(b, made.roots[0], offer)
         return made
 
     return make
 
 
-def _model(title: str, spoil: Spoil, security: int = 2) -> Recipe:
+def _model(title: str, spoil: Spoil, security: int = 2, untouched: bool = True) -> Recipe:
     """A model that must be refused by a device that runs model 3 of security version 2."""
 
     def make(b: Builder, name: str) -> Scenario:
         ran = [(b.firmware("1.0.0", 1), 0), (model(1), 0), (model(3, 2), 20)]
         offer = (model(4, security), 30, ())
         target = [ran[0], ran[2]]
-        made = make_scenario(
-            b, name, title, b.after("model-upgrade"), ran, [[offer]], target, True, fails=True
-        )
+        begins, how = b.after("model-upgrade"), {"fails": True, "untouched": untouched}
+        made = make_scenario(b, name, title, begins, ran, [[offer]], target, True, **how)
         spoil(b, made.roots[0], offer)
         return made
 
@@ -147,14 +154,14 @@ REFUSED: dict[str, Recipe] = {
     ),
     "refuse-serial": _firmware("refused: an old serial", _again(serial=9), "firmware-delta", "1.11.0"),
     "refuse-version": _firmware("refused: needs newer firmware", _again(min_version="9.9.9")),
-    "refuse-payload": _firmware("refused: a damaged payload", _payload),
-    "refuse-hash": _firmware("refused: firmware whose hash is another", _other_hash),
+    "refuse-payload": _firmware("refused: a damaged payload", _payload, untouched=False),
+    "refuse-hash": _firmware("refused: firmware whose hash is another", _other_hash, untouched=False),
     "refuse-size": _firmware("refused: firmware larger than its slot", _larger),
-    "refuse-garbage": _firmware("refused: no image", _garbage),
+    "refuse-garbage": _firmware("refused: no image", _garbage, untouched=False),
     "refuse-model-signature": _model("refused: a model's wrong signature", _bit),
     "refuse-model-kind": _model("refused: firmware in place of a model", _swapped),
     "refuse-model-name": _model("refused: a model of another name", _again(name="gestures")),
     "refuse-model-floor": _model("refused: a model below the floor", _as_it_is, 1),
     "refuse-model-serial": _model("refused: a model's old serial", _again(serial=15)),
-    "refuse-model-hash": _model("refused: a model whose hash is another", _other_hash),
+    "refuse-model-hash": _model("refused: a model whose hash is another", _other_hash, untouched=False),
 }

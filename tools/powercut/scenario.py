@@ -63,6 +63,7 @@ class Scenario:
         fails: whether the update is a bad one, and ``target`` what ran before.
         crashes: SHA-256 of models that crash the chip when they are invoked.
         helpless: SHA-256 of an image that crashes before it could count its trials.
+        untouched: whether its release must be refused before anything of it is fetched.
         confirmed: what was installed before, by kind: the oracle knows that it was confirmed.
     """
 
@@ -77,6 +78,7 @@ class Scenario:
     fails: bool = False
     crashes: tuple[str, ...] = ()
     helpless: str = ""
+    untouched: bool = False
     confirmed: dict[str, Made] = field(default_factory=dict)
 
     @cached_property
@@ -108,6 +110,7 @@ class Scenario:
             fails=about["fails"],
             crashes=tuple(about["crashes"]),
             helpless=about["helpless"],
+            untouched=about["untouched"],
             confirmed={kind: Made(**made) for kind, made in about["confirmed"].items()},
         )
 
