@@ -22,6 +22,12 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--replay", metavar="ID", help="play one case again, SCENARIO/CUT[/CUT], and show its console"
     )
+    parser.add_argument(
+        "--mutants",
+        nargs="*",
+        metavar="NAME",
+        help="instead plant these bugs (default: all), one at a time, and see that each is caught",
+    )
     parser.set_defaults(run=_run)
 
 
@@ -38,6 +44,10 @@ def _run(options: argparse.Namespace) -> int:
         raise UserError(
             f"{error.name} is missing: install it with pip install -e '.[twin,release]'"
         ) from error
+    if options.mutants is not None:
+        from cicada.tools.powercut import seeded
+
+        return seeded.report(options.mutants, options.jobs or len(os.sched_getaffinity(0)))
     if options.replay:
         return report.show(options.replay, sys.stdout.write)
     jobs = options.jobs or len(os.sched_getaffinity(0))
