@@ -53,10 +53,6 @@ def _instead(old: int, new: int) -> Callable[[int, Entry], tuple[int, Entry]]:
     return lambda index, entry: (index, Entry.of(entry.sequence, new if entry.state == old else entry.state))
 
 
-def _over_active(index: int, entry: Entry) -> tuple[int, Entry]:
-    return 1 - index if entry.state == NEW else index, entry
-
-
 def _not_above(index: int, entry: Entry) -> tuple[int, Entry]:
     return index, Entry.of(entry.sequence - 2 * (entry.state == NEW), entry.state)
 
@@ -100,18 +96,7 @@ BOOT = [
         "The entry with the lowest sequence number decides.",
         "firmware-upgrade firmware-second",
         _choosing(lambda entries: _best(entries, lambda e: e.valid, highest=False)),
-    ),
-    _mutant(
-        "boot-first",
-        "The first entry decides if it is valid.",
-        "firmware-upgrade firmware-second",
-        _choosing(lambda entries: next((i for i in (0, 1) if entries[i].valid), None)),
-    ),
-    _mutant(
-        "boot-crc-unchecked",
-        "Torn entries decide.",
-        "firmware-full firmware-upgrade firmware-delta-upgrade",
-        _choosing(lambda entries: _best(entries, lambda e: not e.unusable)),
+        kill="firmware-upgrade/otadata:program#3:watchdog/updates:CONFIRMING#1:button",
     ),
     _mutant(
         "boot-slot-off-by-one",
@@ -163,13 +148,6 @@ BOOT = [
         "firmware-revert",
         _no_fallback,
         kill="firmware-revert/rot-after:ota_0#3",
-    ),
-    _mutant(
-        "set-boot-over-active",
-        "The entry that decides is overwritten, not the other one.",
-        "firmware-upgrade firmware-delta-upgrade",
-        _writing(_over_active),
-        kill="firmware-upgrade/otadata:erase#1:after",
     ),
     _mutant(
         "set-boot-valid",

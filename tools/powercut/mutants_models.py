@@ -187,11 +187,4 @@ MODELS = [
         "model-second model-upgrade",
         (_M, "        return (first, 1 - first)\n", "        return (1 - first, first)\n"),
     ),
-    mutant(
-        "model-confirmation-not-finished",
-        "A confirmation that was broken off is begun again with a trial.",
-        "model-first model-upgrade",
-        (_M, "            self._settle(staged)\n            return None\n", "            return None\n"),
-        kill="model-first/updates:ACTIVE#2:after",
-    ),
 ]
