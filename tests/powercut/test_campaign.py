@@ -38,7 +38,7 @@ def test_a_sound_toy_passes_to_depth_two_and_every_state_is_judged(pool):
     complete(one, pool, 2, quiet, none)
     count = one.count
     assert count.failures == [] and one.futures.disagreements == []
-    assert count.operations == 8 and count.states[2] > 2 * count.states[1] > 60
+    assert count.operations == 2 and count.states[1] > 12 and count.states[2] > 3
     assert count.judged == sum(count.states.values()) and count.checked == 12
 
 
@@ -58,7 +58,8 @@ def test_a_made_up_state_is_the_one_that_really_cutting_leaves(pool):
     first = golden(one, pool)
     cases = list(one.cut(first, resets=True))
     again = explorer(True)
-    for case in random.Random(2).sample(cases, 20):
+    assert len(cases) > 12
+    for case in cases:
         cut = Break.parse(case.path[0])
         state, start, left = again.begin().state, again.begin().start, cut.number
         for _, _, segment in first.chain:
@@ -76,11 +77,11 @@ def test_what_is_remembered_is_what_happens(pool):
     first = golden(one, pool)
     again = explorer(True)
     checked = 0
-    for case in random.Random(3).sample(list(again.cut(first, resets=True)), 12):
+    for case in random.Random(3).sample(list(again.cut(first, resets=True)), 8):
         for state, start, known in one.futures.chain(case.state, case.start):
             assert same(play(toys.setting(), state, start), known)
             checked += 1
-    assert checked >= 12
+    assert checked >= 8
 
 
 def test_a_sample_is_the_same_for_the_same_seed():

@@ -8,10 +8,10 @@ from functools import lru_cache
 from pathlib import Path
 
 from cicada.tools.board import load_board
-from cicada.tools.powercut.lives import SETTLED, Segment, Setting
+from cicada.tools.powercut.lives import SETTLED, Segment, Setting, Start, play
 from cicada.tools.powercut.oracle import Oracle, Verdict, Witness
 from cicada.tools.powercut.scenario import Scenario
-from cicada.tools.powercut.states import State
+from cicada.tools.powercut.states import Base, State
 from cicada.tools.twin.flash import SECTOR
 from cicada.tools.twin.world import World
 from support.twins import QUIET, script_flash
@@ -54,6 +54,10 @@ def flash(sound: bool) -> bytes:
     program = _PROGRAM.format(new=NEW.decode(), swap="sector = 1 - sector" if sound else "pass")
     with tempfile.TemporaryDirectory() as folder:
         image = bytearray(script_flash(program, Path(folder)))
+        idle = script_flash("import machine\nmachine.deepsleep(1000)\n", Path(folder))
+    # What the first boot leaves, otadata and a file system, is there already.
+    for sector, (_, data) in play(setting(), State(Base(idle)), Start()).effect.items():
+        image[sector * SECTOR : (sector + 1) * SECTOR] = data
     image[AT : AT + 24] = _record(1, OLD)
     return bytes(image)
 
