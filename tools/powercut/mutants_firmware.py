@@ -83,8 +83,8 @@ FIRMWARE = [
         "firmware-full",
         (
             "~__init__",
-            "machine.reset_cause() != machine.DEEPSLEEP_RESET",
-            "machine.reset_cause() == machine.PWRON_RESET",
+            "    if found:\n        found.early()",
+            "    if found and machine.reset_cause() == machine.PWRON_RESET:\n        found.early()",
         ),
     ),
     mutant(

@@ -98,7 +98,9 @@ class App:
                 "woken by %s, slept %d ms in all, %d events so far"
                 % (by, self.memory.slept_ms, self.memory.events)
             )
-        self.updates = Service(self.memory, _MODEL, cause == machine.DEEPSLEEP_RESET and kept)
+        woken = cause == machine.DEEPSLEEP_RESET and kept and self.memory.asleep
+        self.memory.asleep = 0
+        self.updates = Service(self.memory, _MODEL, woken)
         self._open()
 
     def _open(self):
@@ -224,6 +226,7 @@ class App:
         """Sleep deeply; the next thing to happen is a boot."""
         self.memory.sleeps += 1
         self.memory.slept_ms += SLEEP_MS
+        self.memory.asleep = 1
         self.memory.save()
         log.info("quiet for %d ms, deep sleep for %d ms" % (QUIET_MS, SLEEP_MS))
         machine.deepsleep(SLEEP_MS)

@@ -7,10 +7,10 @@ version and CRC agree; otherwise everything starts from zero.
 import binascii
 import struct
 
-# magic, version, size, boots, sleeps, events, slept_ms, checked, model_slot, busy, strikes
-_FORMAT = "<4sHHIIIIIBBBx"
+# magic, version, size, boots, sleeps, events, slept_ms, checked, model_slot, busy, strikes, asleep
+_FORMAT = "<4sHHIIIIIBBBB"
 _MAGIC = b"CRTC"
-_VERSION = 2
+_VERSION = 3
 _SIZE = struct.calcsize(_FORMAT)
 
 
@@ -26,6 +26,7 @@ class Memory:
         model_slot: the slot of the model that was verified last, 255 for the built-in one.
         busy: 1 while the model runs, so that a crash can be laid at its door.
         strikes: crashes of that kind in a row.
+        asleep: 1 if the node itself went to sleep, with nothing left undone.
     """
 
     def __init__(self, rtc):
@@ -36,22 +37,20 @@ class Memory:
         self.slept_ms = 0
         self.checked = 0
         self.model_slot = 255
-        self.busy = self.strikes = 0
+        self.busy = self.strikes = self.asleep = 0
 
     def load(self):
         """Read the record; returns False (and zeros) when there is none to trust."""
         raw = self._rtc.memory()
         if len(raw) < _SIZE + 4:
             return False
-        magic, version, size, boots, sleeps, events, slept, checked, slot, busy, strikes = struct.unpack_from(
-            _FORMAT, raw
-        )
-        if magic != _MAGIC or version != _VERSION or size != _SIZE:
+        fields = struct.unpack_from(_FORMAT, raw)
+        if fields[:3] != (_MAGIC, _VERSION, _SIZE):
             return False
         if struct.unpack_from("<I", raw, _SIZE)[0] != binascii.crc32(raw[:_SIZE]):
             return False
-        self.boots, self.sleeps, self.events, self.slept_ms = boots, sleeps, events, slept
-        self.checked, self.model_slot, self.busy, self.strikes = checked, slot, busy, strikes
+        self.boots, self.sleeps, self.events, self.slept_ms, self.checked = fields[3:8]
+        self.model_slot, self.busy, self.strikes, self.asleep = fields[8:]
         return True
 
     def save(self):
@@ -69,5 +68,6 @@ class Memory:
             self.model_slot,
             self.busy,
             min(self.strikes, 255),
+            self.asleep,
         )
         self._rtc.memory(raw + struct.pack("<I", binascii.crc32(raw)))

@@ -1,6 +1,6 @@
 """Updates of firmware and models that cannot brick the device, lie to it or take it back.
 
-``early`` is called by ``_boot.py`` at every boot that is no wake from deep sleep, before anything else runs.
+``early`` is called by ``_boot.py`` at every boot, before anything else runs.
 docs/updates.md has the whole story.
 """
 
@@ -35,8 +35,16 @@ def slots():
 
 
 def early():
-    """Count trials, go on with what a reset broke off, or go back; may reset the chip."""
-    if machine.reset_cause() != machine.DEEPSLEEP_RESET:
-        found = slots()
-        if found:
-            found.early()
+    """Count trials, go on with what a reset broke off, or go back; may reset the chip.
+
+    There is nothing to do after a sleep that the node chose itself: nothing sleeps that is not decided.
+    """
+    if machine.reset_cause() == machine.DEEPSLEEP_RESET:
+        from node.memory import Memory
+
+        memory = Memory(machine.RTC())
+        if memory.load() and memory.asleep:
+            return
+    found = slots()
+    if found:
+        found.early()
