@@ -70,8 +70,8 @@ monitor: $(SMALL)  ## serial console of PORT=, or of BOARD=twin
 release: $(STAMP)  ## sign the last build of BOARD=, or MODEL=, for devices to update to (docs/updates.md)
 	@$(CICADA) release --board $(BOARD) $(if $(MODEL),--model "$(lastword $(subst =, ,$(MODEL)))")
 
-powercut: $(STAMP)  ## cut the power at 1500 places of updates on the twin; ALL=1 for every place
-	@$(CICADA) powercut $(if $(ALL),--depth 2,--sample 1500)
+powercut: $(STAMP)  ## cut the power at 1,500 places of updates on the twin; ALL=1: everywhere
+	@$(CICADA) powercut $(if $(ALL),,--sample 1650)
 
 data: $(STAMP)  ## download Google Speech Commands v0.02 (2.3 GB)
 	@$(CICADA) data fetch speech-commands

@@ -154,6 +154,16 @@ def _show(counts: dict[str, Count], seconds: float) -> None:
     for name, row in rows.items():
         table.add_row(name, *(f"{value:,}" for value in row))
     Console(highlight=False, width=None if sys.stdout.isatty() else 120).print(table)
+    states, others, judged, failed = (
+        sum(value(count) for count in counts.values())
+        for value in (
+            lambda count: count.states[1] + count.states[2],
+            lambda count: count.others,
+            lambda count: count.judged,
+            lambda count: len(count.failures),
+        )
+    )
+    print(f"{states:,} distinct states and {others:,} faults: {judged:,} cases, {failed:,} failed")
     lost = sum(count.residual for count in counts.values())
     if lost:
         print(f"residual risk: {lost} cases in which nothing could have helped (docs/updates.md)")
