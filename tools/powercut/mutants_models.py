@@ -78,12 +78,6 @@ MODELS = [
         (_M, _TEST, _TEST.replace("selftest.check(manifest, model)", "pass")),
     ),
     mutant(
-        "model-trial-too-short",
-        "A trial is over before the model was invoked.",
-        "model-bad-crash firmware-bad-selftest",
-        ("~service", 'return 1000 * self._number("trial_s", _TRIAL_S)', "return 0"),
-    ),
-    mutant(
         "active-after-decided",
         "A model is decided on before it is noted down as the one that runs.",
         "model-revert model-upgrade",
@@ -95,12 +89,6 @@ MODELS = [
             + "        self.on_trial = False\n",
         ),
         kill="model-revert/updates:DECIDED#2:after",
-    ),
-    mutant(
-        "active-not-written",
-        "A model that was confirmed is not noted down as the one that runs.",
-        "model-upgrade",
-        (_M, _ACTIVE, ""),
     ),
     mutant(
         "model-floor-not-raised",
@@ -173,13 +161,6 @@ MODELS = [
             "                memory.strikes = strikes\n                memory.save()\n",
         ),
         kill="model-crashes/updates:ACTIVE#2:watchdog",
-    ),
-    mutant(
-        "fallback-missing",
-        "When the confirmed model is damaged, only the built-in one is tried.",
-        "model-upgrade",
-        (_M, "        return (first, 1 - first)\n", "        return (first,)\n"),
-        kill="model-upgrade/rot-after:model_1#2",
     ),
     mutant(
         "fallback-first",
