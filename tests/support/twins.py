@@ -13,14 +13,13 @@ import numpy as np
 
 from cicada.tools.board import load_board
 from cicada.tools.paths import FIRMWARE, program
-from cicada.tools.twin import romfs
+from cicada.tools.twin import factory, romfs
 from cicada.tools.twin.appimage import build as app_image
 from cicada.tools.twin.image import application as application_payload
-from cicada.tools.twin.image import compile_python, partition_table
+from cicada.tools.twin.image import compile_python
 from cicada.tools.twin.sound import Played, Sound
 from cicada.tools.twin.twin import Twin
 from cicada.training import container
-from support.slots import SLOTS
 
 LABELS = ["_silence_", "_unknown_", "yes", "no"]
 #: No word, nothing but the room's hiss.
@@ -99,12 +98,7 @@ def flash_of(payload: bytes) -> bytes:
     """Flash image of the twin's board with ``payload`` as its application."""
     board = load_board("twin")
     image = app_image(payload, "0.0.1", board)
-    flash = bytearray(b"\xff" * board.FLASH_SIZE)
-    table = partition_table("twin")
-    flash[0x8000 : 0x8000 + len(table)] = table
-    at = SLOTS["ota_0"].offset
-    flash[at : at + len(image)] = image
-    return bytes(flash)
+    return factory.flash({"ota_0": image})
 
 
 def node_flash(models: dict[str, bytes] | None = None) -> bytes:

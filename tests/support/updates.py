@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -18,16 +17,15 @@ from cicada.tools.release.delta import delta
 from cicada.tools.release.keys import Signer
 from cicada.tools.release.payload import Payload, full
 from cicada.tools.release.serve import ReleaseServer
-from cicada.tools.twin import appimage, boot, romfs
+from cicada.tools.twin import appimage, boot, factory, romfs
 from cicada.tools.twin.flash import NorFlash
-from cicada.tools.twin.image import application, compile_text, partition_table
+from cicada.tools.twin.image import application, compile_text
 from cicada.tools.twin.sound import Sound
 from cicada.tools.twin.twin import Twin
 from cicada.tools.twin.world import Network, World
 from cicada.training import container
 from support.releases import key_of
 from support.slots import SLOTS
-from support.twins import run_script
 from support.weights import BUILT_IN
 
 #: The device trusts the first two.
@@ -99,28 +97,16 @@ def flash(
 
 @lru_cache(64)
 def _flash(image: bytes, config: str, journal: bytes, files: tuple[tuple[str, bytes], ...]) -> bytes:
-    board, table = load_board("twin"), partition_table("twin")
-    chip = NorFlash(board.FLASH_SIZE)
-    chip.program(0x8000, table)
-    for label, content in (("ota_0", image), ("vfs", _file_system(config, files)), ("updates", journal)):
-        assert len(content) <= SLOTS[label].size
-        chip.program(SLOTS[label].offset, content)
-    boot.boot(chip, board.CHIP)  # writes down what it booted
+    vfs = _file_system((("/cicada.json", config.encode()), *files))
+    chip = NorFlash(load_board("twin").FLASH_SIZE)
+    chip.program(0, factory.flash({"ota_0": image, "vfs": vfs, "updates": journal}))
+    boot.boot(chip, "esp32")  # writes down what it booted
     return chip.snapshot().data
 
 
 @lru_cache
-def _file_system(config: str, files: tuple[tuple[str, bytes], ...]) -> bytes:
-    """Partition ``vfs`` with ``/cicada.json`` and other files, as a twin writes it."""
-    code = (
-        f"files = {(('/cicada.json', config.encode()), *files)!r}\n"
-        "for name, data in files:\n"
-        "    with open(name, 'wb') as f: f.write(data)\n"
-        "import machine\nmachine.deepsleep(1000)\n"
-    )
-    with tempfile.TemporaryDirectory() as folder:
-        twin = run_script(code, Path(folder), seconds=1)
-    return twin.flash.read(SLOTS["vfs"].offset, SLOTS["vfs"].size)
+def _file_system(files: tuple[tuple[str, bytes], ...]) -> bytes:
+    return factory.file_system(dict(files))
 
 
 def raw_manifest(about: Any) -> bytes:

@@ -11,13 +11,11 @@ from pathlib import Path
 
 from cicada.tools.board import load_board
 from cicada.tools.errors import UserError
-from cicada.tools.paths import FIRMWARE
 from cicada.tools.release.files import FileHandler
 from cicada.tools.release.serve import ReleaseServer
-from cicada.tools.twin import appimage, partitions, romfs
+from cicada.tools.twin import factory
 from cicada.tools.twin.chip import ops
 from cicada.tools.twin.flash import SECTOR, Cut, Operation
-from cicada.tools.twin.image import compile_python, compile_text, partition_table
 from cicada.tools.twin.sound import Sound
 from cicada.tools.twin.twin import Twin
 from cicada.tools.twin.world import Network, World
@@ -72,47 +70,16 @@ class _Counted:
         return getattr(self._stream, name)
 
 
-def table() -> dict[str, partitions.Partition]:
-    """The board's partitions by label."""
-    raw = partition_table(BOARD).ljust(partitions.TABLE_SIZE, b"\xff")
-    return {p.label: p for p in partitions.parse(raw, load_board(BOARD).FLASH_SIZE)}
-
-
-def factory_flash(image: bytes, files: bytes = b"") -> bytes:
-    """Flash of a new board with ``image`` in ota_0 and ``files`` in partition vfs."""
-    data = bytearray(b"\xff" * load_board(BOARD).FLASH_SIZE)
-    slots = table()
-    for at, content in (
-        (partitions.TABLE, partition_table(BOARD)),
-        (slots["ota_0"].offset, image),
-        (slots["vfs"].offset, files),
-    ):
-        data[at : at + len(content)] = content
-    return bytes(data)
-
-
 def file_system() -> bytes:
-    """Partition vfs with the configuration and the program that measures, written by a twin."""
+    """Partition vfs with the configuration and the program that measures."""
     network = Network()
     about = {
         "wifi": {"ssid": network.ssid, "key": network.key},
         "updates": {"transport": "http", "url": f"http://{_HOST}/", "every_s": 3600, "trial_s": 2},
     }
-    files = {"cicada.json": json.dumps(about), "boot.py": _HEAP_PROGRAM.read_text(encoding="utf-8")}
-    main = (
-        f"for name, text in {files!r}.items():\n    with open(name, 'w') as file:\n        file.write(text)\n"
+    return factory.file_system(
+        {"cicada.json": json.dumps(about).encode(), "boot.py": _HEAP_PROGRAM.read_bytes()}
     )
-    main += "import machine\nmachine.deepsleep(1000)\n"
-    program = {
-        "_boot.mpy": compile_python(FIRMWARE / "app" / "_boot.py"),
-        "main.mpy": compile_text(main, "main.py"),
-    }
-    image = appimage.build(romfs.pack(program), "0", load_board(BOARD))
-    twin = Twin(factory_flash(image), load_board(BOARD), Sound([], 1))
-    _run(twin, lambda: twin.wakes > 0, "write its files")
-    twin.power_off()
-    vfs = table()["vfs"]
-    return twin.flash.read(vfs.offset, vfs.size)
 
 
 def _run(twin: Twin, done: Callable[[], bool], what: str) -> None:
@@ -141,7 +108,7 @@ class Board:
         self.twin = Twin(flash, load_board(BOARD), World(Sound([], 60), hosts=dict(hosts)))
         self.journal: list[tuple[int, int]] = []
         self._answer, self.twin.chip.answer = self.twin.chip.answer, self._watched
-        self._sector = table()["updates"].offset // SECTOR
+        self._sector = factory.table()["updates"].offset // SECTOR
 
     def __enter__(self) -> Board:
         return self
@@ -182,7 +149,7 @@ class Board:
 
     def left(self) -> bytes:
         """Its flash now, with an empty file system."""
-        vfs = table()["vfs"]
+        vfs = factory.table()["vfs"]
         data = bytearray(self.twin.flash.snapshot().data)
         data[vfs.offset : vfs.offset + vfs.size] = b"\xff" * vfs.size
         return bytes(data)

@@ -19,14 +19,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from cicada.tools.bench.board import BOARD, Board, CountingServer, factory_flash, file_system
+from cicada.tools.bench.board import BOARD, Board, CountingServer, file_system
 from cicada.tools.bench.models import larger
 from cicada.tools.board import load_board
 from cicada.tools.errors import UserError, from_os_error
 from cicada.tools.paths import FIRMWARE, ROOT
 from cicada.tools.release import build, identity, keys
 from cicada.tools.stages import write_atomic
-from cicada.tools.twin import appimage, image, romfs
+from cicada.tools.twin import appimage, factory, image, romfs
 from cicada.tools.twin.flash import Operation
 
 #: Names the container of the model that is released instead of the one made for it.
@@ -149,7 +149,7 @@ def measure() -> Figures:
         new_model, about = _model(built_in)
         old, same, changed = _images(built_in)
         files = file_system()
-        flash = factory_flash(old, files)
+        flash = factory.flash({"ota_0": old, "vfs": files})
         roots = [folder / name for name in ("model", "full", "delta")]
         base = folder / "base.image"
         base.write_bytes(old)

@@ -11,9 +11,10 @@ from cicada.tools.errors import UserError
 from cicada.tools.powercut import models
 from cicada.tools.powercut.campaign import golden
 from cicada.tools.powercut.explore import Explorer, Link
-from cicada.tools.powercut.images import Change, Image, config, file_system, firmware, flash, publish
+from cicada.tools.powercut.images import Change, Image, config, firmware, flash, publish
 from cicada.tools.powercut.pool import Here
 from cicada.tools.powercut.scenario import MODEL, Made, Scenario, open_scenario
+from cicada.tools.twin.factory import file_system
 
 #: A release: what, its serial, and images to make deltas against.
 Offer = tuple[Image, int, Sequence[Image]]
@@ -50,7 +51,7 @@ class Builder:
     @cached_property
     def files(self) -> bytes:
         """Contents of the file system."""
-        return file_system({"/cicada.json": config(), "/record.txt": "acknowledged"})
+        return file_system({"/cicada.json": config().encode(), "/record.txt": b"acknowledged"})
 
     def fresh(self) -> bytes:
         """A board as it was made: firmware 1.0.0."""

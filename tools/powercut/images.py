@@ -24,8 +24,8 @@ from cicada.tools.release.delta import delta
 from cicada.tools.release.keys import Signer
 from cicada.tools.release.keystore import TrustedKey
 from cicada.tools.release.payload import full
-from cicada.tools.twin import appimage, partitions, romfs
-from cicada.tools.twin.image import compile_text, partition_table
+from cicada.tools.twin import appimage, factory, romfs
+from cicada.tools.twin.image import compile_text
 from cicada.training import container
 
 BOARD = "twin"
@@ -200,39 +200,7 @@ def _about(data: bytes) -> dict:
 
 def flash(image: Image, files: bytes = b"") -> bytes:
     """Flash of a board as it was made: partition table, ``image`` in ota_0, ``files`` in partition vfs."""
-    board, raw = load_board(BOARD), partition_table(BOARD)
-    data = bytearray(b"\xff" * board.FLASH_SIZE)
-    data[partitions.TABLE : partitions.TABLE + len(raw)] = raw
-    table = partitions.parse(bytes(data[partitions.TABLE :][: partitions.TABLE_SIZE]), len(data))
-    for label, content in (("ota_0", image.data), ("vfs", files)):
-        where = next(p for p in table if p.label == label)
-        if len(content) > where.size:
-            raise UserError(f"{label} on board '{BOARD}' has only {where.size} bytes, not {len(content)}")
-        data[where.offset : where.offset + len(content)] = content
-    return bytes(data)
-
-
-def file_system(files: Mapping[str, str]) -> bytes:
-    """Contents of partition vfs with some files in it, written by a twin."""
-    from cicada.tools.powercut.lives import SETTLED, Setting, Start, play
-    from cicada.tools.powercut.states import Base, State
-    from cicada.tools.twin.sound import Sound
-    from cicada.tools.twin.world import World
-
-    boot = (FIRMWARE / "app" / "_boot.py").read_text(encoding="utf-8")
-    main = f"import machine\nfor name, text in {dict(files)!r}.items():\n"
-    main += "    with open(name, 'w') as file:\n        file.write(text)\nmachine.deepsleep(1000)\n"
-    program = {"_boot.mpy": _compiled(boot, "_boot.py"), "main.mpy": _compiled(main, "main.py")}
-    board = load_board(BOARD)
-    blank = flash(Image(FIRMWARE_KIND, "files", appimage.build(romfs.pack(program), "0", board)))
-    setting = Setting(board, lambda phase, faults: World(Sound([], 1)), works=False)
-    state = State(Base(blank))
-    segment = play(setting, state, Start())
-    if segment.end != SETTLED:
-        raise UserError(f"the twin could not write its files ({segment.end}); its console: {segment.console}")
-    table = partitions.parse(blank[partitions.TABLE :][: partitions.TABLE_SIZE], len(blank))
-    where = next(p for p in table if p.label == "vfs")
-    return state.changed(segment.effect).read(where.offset, where.size)
+    return factory.flash({"ota_0": image.data, "vfs": files})
 
 
 def config(**changes: object) -> str:

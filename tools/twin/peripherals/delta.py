@@ -7,8 +7,8 @@ import numpy as np
 from cicada.tools import engine
 from cicada.tools.twin.chip import Chip, Peripheral, ops
 
-#: 3.3 instructions where both lie alike in a word, counted in an emulated ESP32 (GCC 14.2, -Os), and 7.3 where
-#: they do not; 1.22 cycles an instruction as for the front end. Most do not.
+#: 3.3 instructions where both lie alike in a word, counted in an emulated ESP32 (GCC 14.2, -Os), and 7.3
+#: where they do not; 1.22 cycles an instruction as for the front end. Most do not.
 _CYCLES_PER_BYTE = 8.9
 
 
