@@ -55,6 +55,17 @@ def test_an_update_runs_and_is_confirmed(shelf, server, bases):
         assert device.runs == "ota_1"
 
 
+def test_an_image_that_is_not_below_the_floor_stays_to_fall_back_to(shelf, server):
+    shelf.publish(FIRMWARE, firmware("1.0.1", 1), 10)
+    with Device(flash(), server) as device:
+        device.until("update: firmware confirmed")
+        device.until("deep sleep for")
+        assert device.contents("ota_0", len(firmware())) == firmware()
+        shelf.publish(FIRMWARE, firmware("1.0.2", 0), 11, security=0)
+        device.twin.press_reset()
+        assert "refused: security version 0 is below 1" in device.until("node: listening")
+
+
 def test_what_came_before_the_link_broke_does_not_come_again(shelf):
     shelf.publish(FIRMWARE, firmware("1.0.1"), 10)
     faults = [f"truncate:{n}" for n in (9000, 5000, 20000, 7000)] + ["reset:9000", "500", "wrong-range"]

@@ -45,6 +45,7 @@ class Firmware:
         self.slot = self._running.info()[1] - _OTA_0
         self.on_trial = False
         self.too_old = security < journal.floor[j.FIRMWARE]
+        self._security = security
 
     def spare(self):
         """The partition that the next firmware goes to."""
@@ -128,6 +129,11 @@ class Firmware:
         spare = self.spare()
         slot = spare.info()[1] - _OTA_0
         journal = self.journal
+        if journal.floor[j.FIRMWARE] < self._security:
+            # What runs is confirmed, and nothing older is left in the spare slot: so this one may stay there.
+            # In this order, or the next boot would clean the new image away.
+            journal.append(j.CLEANED, security=self._security)
+            journal.append(j.FLOOR, security=self._security)
         size, digest = image
         journal.append(
             j.STAGED, slot=slot, count=switches, serial=serial, security=security, a=size, digest=digest
