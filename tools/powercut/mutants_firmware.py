@@ -29,6 +29,8 @@ _CLEAN = """        if journal.cleaned < journal.floor[j.FIRMWARE]:
             self._clean()
 """
 _BAD = "        self._decide(staged, j.BAD)\n"
+_OWN_CLEANED = "            journal.append(j.CLEANED, security=self._security)\n"
+_OWN_FLOOR = "            journal.append(j.FLOOR, security=self._security)\n"
 
 FIRMWARE = [
     mutant(
@@ -231,6 +233,13 @@ FIRMWARE = [
         "The old firmware is wiped when the trial of the new one begins.",
         "firmware-bad-selftest firmware-bad-crash",
         (_F, _TRIAL, "            self.spare().ioctl(6, 0)\n" + _TRIAL),
+    ),
+    mutant(
+        "own-floor-before-cleaned",
+        "What runs raises the floor before it notes that the spare slot holds nothing below it.",
+        "firmware-full",
+        (_F, _OWN_CLEANED + _OWN_FLOOR, _OWN_FLOOR + _OWN_CLEANED),
+        kill="firmware-full/updates:FLOOR#2:after",
     ),
     mutant(
         "running-slot-wiped",
