@@ -42,7 +42,7 @@ _ROM_RESETS = {
 }
 _OFF_US = 1_000_000  # without power after a power cut
 _LOOK_S = 0.02  # how long to wait for the interpreter before looking what it does
-_LEAVES_S = 0.5  # after the last key, where there is no port
+_LEAVES_S = 1.5  # after the last key, where there is no port; a busy machine may take long to read it
 _AGES_S = 1e12  # what "for ever" comes to
 
 
