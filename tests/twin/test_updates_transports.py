@@ -83,32 +83,26 @@ def test_by_mqtt_and_the_results_are_told(shelf, tmp_path):
     assert said.count(b'"started"') == 2 and said.count(b'"confirmed"') == 2
 
 
+def by_hawkbit(shelf, until):
+    """A device takes what is on the shelf as a deployment; returns the slot that runs, and the feedback."""
+    target = Target(action=7, files={path.name: path.read_bytes() for path in shelf.folder.iterdir()})
+    about = {"tenant": TENANT, "controller": "node-1", "token": TOKEN}
+    contents = updates.flash(config=told(transport="hawkbit", url=f"http://{HOST}:8080/", hawkbit=about))
+    with Hawkbit({"node-1": target}) as server, Device(contents, server) as device:
+        device.twin.world.hosts[f"{HOST}:8080"] = server.address
+        device.until(until)
+        device.until("deep sleep for")
+        return device.runs, [entry[2:4] for entry in target.said]
+
+
 def test_by_hawkbit_and_its_actions_are_closed(shelf):
     shelf.publish(FIRMWARE, firmware("1.1.0"), 10, [firmware()])
-    files = {path.name: path.read_bytes() for path in shelf.folder.iterdir()}
-    target = Target(action=7, files=files)
-    with Hawkbit({"node-1": target}) as server:
-        about = {"tenant": TENANT, "controller": "node-1", "token": TOKEN}
-        contents = updates.flash(config=told(transport="hawkbit", url=f"http://{HOST}:8080/", hawkbit=about))
-        with Device(contents, server) as device:
-            device.twin.world.hosts[f"{HOST}:8080"] = server.address
-            device.until("firmware confirmed")
-            device.until("deep sleep for")
-            assert device.runs == "ota_1"
-    assert [entry[2:4] for entry in target.said] == [("proceeding", "none"), ("closed", "success")]
+    feedback = [("proceeding", "none"), ("closed", "success")]
+    assert by_hawkbit(shelf, "firmware confirmed") == ("ota_1", feedback)
 
 
 def test_by_hawkbit_a_failure_is_told_after_going_back(shelf):
     broken = (("node/microphone", "def Microphone(description):\n    raise OSError(5)\nRATE = 16000\n"),)
     shelf.publish(FIRMWARE, firmware("1.1.0", more=broken), 10)
-    files = {path.name: path.read_bytes() for path in shelf.folder.iterdir()}
-    target = Target(action=7, files=files)
-    with Hawkbit({"node-1": target}) as server:
-        about = {"tenant": TENANT, "controller": "node-1", "token": TOKEN}
-        contents = updates.flash(config=told(transport="hawkbit", url=f"http://{HOST}:8080/", hawkbit=about))
-        with Device(contents, server) as device:
-            device.twin.world.hosts[f"{HOST}:8080"] = server.address
-            device.until("failed")
-            device.until("deep sleep for")
-            assert device.runs == "ota_0"
-    assert [entry[2:4] for entry in target.said] == [("proceeding", "none"), ("closed", "failure")]
+    feedback = [("proceeding", "none"), ("closed", "failure")]
+    assert by_hawkbit(shelf, "failed") == ("ota_0", feedback)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from cicada.tools.board import load_board
 from cicada.tools.errors import UserError
+from cicada.tools.firmware.tables import check_partitions
 from cicada.tools.paths import FIRMWARE
 from cicada.tools.twin import appimage, partitions, romfs
 from cicada.tools.twin.image import compile_python, compile_text, partition_table
@@ -18,8 +19,7 @@ _PATIENCE_S = 60.0  # of virtual time
 
 def table() -> dict[str, partitions.Partition]:
     """The twin's partitions by label."""
-    raw = partition_table(_BOARD).ljust(partitions.TABLE_SIZE, b"\xff")
-    return {p.label: p for p in partitions.parse(raw, load_board(_BOARD).FLASH_SIZE)}
+    return {partition.label: partition for partition in check_partitions(_BOARD)}
 
 
 def flash(contents: Mapping[str, bytes]) -> bytes:
