@@ -13,6 +13,8 @@
 
 #include <stdint.h>
 
+#include "format.h"
+
 /* floor((x * m + 2^30) / 2^31) for doubled = 2 * m. */
 static inline int32_t cpm_high_mul(int32_t x, uint32_t doubled) {
     const uint64_t product = (uint64_t)((int64_t)x * (int64_t)(uint64_t)doubled);
@@ -39,6 +41,17 @@ static inline int32_t cpm_scale(int32_t x, uint32_t doubled, int shift) {
 
 static inline int32_t cpm_clamp(int32_t x, int32_t low, int32_t high) {
     return x < low ? low : x > high ? high : x;
+}
+
+/* The output of channel c of n, from its sum without the bias. `tables` are those at requant->at. */
+static inline int8_t cpm_requantise(const void *tables, const cpm_requant *requant, uint32_t n, uint32_t c,
+                                    int32_t sum) {
+    const int32_t *bias = tables;
+    const uint32_t *multiplier = (const uint32_t *)tables + n;
+    const int8_t *shift = (const int8_t *)tables + 8 * n;
+    const int32_t scaled = cpm_scale(sum + bias[c], multiplier[c], shift[c]);
+    const int64_t out = (int64_t)scaled + requant->out_zero;
+    return (int8_t)(out < requant->low ? requant->low : out > requant->high ? requant->high : out);
 }
 
 #endif
