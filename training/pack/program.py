@@ -1,7 +1,7 @@
 """A model as the runtime will run it: machine operators over memory that has no addresses yet.
 
-Each class is a record of ``firmware/engine/runtime/format.h``, before layout: weights as TFLite has them, biases
-not folded, places in the arena unknown. :mod:`cicada.training.pack.lower` makes a program,
+Each class is a record of ``firmware/engine/runtime/format.h``, before layout: weights as TFLite has them,
+biases not folded, places in the arena unknown. :mod:`cicada.training.pack.lower` makes a program,
 :mod:`cicada.training.pack.plan` places its memory, :mod:`cicada.training.pack.emit` writes the blob.
 """
 
@@ -22,8 +22,8 @@ class Buffer:
     Attributes:
         name: for the arena map.
         size: bytes.
-        initial: None for memory that lives from its first write to its last read in one inference; else what it
-            holds after a reset, ``int8[size]``, and it keeps its place for good.
+        initial: None for memory that lives from its first write to its last read in one inference; else what
+            it holds after a reset, ``int8[size]``, and it keeps its place for good.
     """
 
     name: str
@@ -223,7 +223,7 @@ class Lut(Op):
 
 @dataclass(eq=False, kw_only=True)
 class Copy(Op):
-    """``cpm_copy``: ``dims`` elements from ``input`` at ``in_at`` by ``in_step``, and so to ``output``; bytes."""
+    """``cpm_copy``: ``dims`` bytes from ``input`` at ``in_at`` by ``in_step``, and so to ``output``."""
 
     input: Buffer | Ring
     output: Buffer | Ring

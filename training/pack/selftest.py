@@ -1,0 +1,74 @@
+"""The self-test in a packed model: what TensorFlow Lite Micro makes of inputs that anybody can generate.
+
+``cpm_selftest`` (``firmware/engine/runtime/cpm.h``) says what the generator is and how outputs are summed up.
+"""
+
+from __future__ import annotations
+
+import zlib
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cicada.tools.packed import PackedModel
+from cicada.tools.tflm import Interpreter
+from cicada.training.pack.errors import PackError
+from cicada.training.pack.program import Program
+
+SEED = 0x0C1CADA5
+_STEPS = 2  # of a model without state
+_MOST = 48  # of one with state
+
+
+def xorshift(seed: int, count: int) -> tuple[NDArray[np.uint8], int]:
+    """``count`` bytes of xorshift32 (Marsaglia 2003, "Xorshift RNGs"), and the state to go on from."""
+    out = np.empty(count, np.uint8)
+    for n in range(count):
+        seed ^= seed << 13 & 0xFFFFFFFF
+        seed ^= seed >> 17
+        seed ^= seed << 5 & 0xFFFFFFFF
+        out[n] = seed & 0xFF
+    return out, seed
+
+
+def steps(program: Program) -> int:
+    """Inferences of the self-test: enough that every ring comes round once, as far as that is few."""
+    rounds = [
+        -(-ring.rows // max(op.advance_rows, 1))
+        for ring in program.rings
+        for op in program.ops
+        if op.advance is ring
+    ]
+    return min(max([_STEPS, *(n + 1 for n in rounds)]), _MOST)
+
+
+def vector(model: bytes, program: Program) -> tuple[int, int, int]:
+    """Number of inferences, seed, and CRC-32 of all outputs under TensorFlow Lite Micro.
+
+    Raises:
+        PackError: TFLM cannot run the model.
+    """
+    count, state, crc = steps(program), SEED, 0
+    try:
+        oracle = Interpreter(model)
+        for _ in range(count):
+            values, state = xorshift(state, int(np.prod(program.input_shape)))
+            crc = zlib.crc32(oracle.invoke(values.view(oracle.input["dtype"])).tobytes(), crc)
+    except (ValueError, RuntimeError) as error:
+        raise PackError(
+            f"TensorFlow Lite Micro cannot run the model, so there is nothing to equal: {error}"
+        ) from error
+    return count, SEED, crc
+
+
+def check(blob: bytes) -> None:
+    """Run the self-test on this machine.
+
+    Raises:
+        PackError: an output differs: a defect of the compiler or the runtime.
+    """
+    if not PackedModel(blob).selftest():
+        raise PackError(
+            "the packed model does not compute what TensorFlow Lite Micro does; nothing was written: please report"
+            " this model as a defect of cicada pack, and use the .tflite with ENGINE=tflm meanwhile"
+        )
