@@ -69,6 +69,6 @@ def check(blob: bytes) -> None:
     """
     if not PackedModel(blob).selftest():
         raise PackError(
-            "the packed model does not compute what TensorFlow Lite Micro does; nothing was written: please report"
-            " this model as a defect of cicada pack, and use the .tflite with ENGINE=tflm meanwhile"
+            "the packed model does not compute what TensorFlow Lite Micro does; nothing was written: please"
+            " report this model as a defect of cicada pack, and use the .tflite with ENGINE=tflm meanwhile"
         )
