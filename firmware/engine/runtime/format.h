@@ -164,8 +164,8 @@ typedef struct {
     uint32_t weights;
 } cpm_column;
 
-/* CPM_AVERAGE_POOL, CPM_MAX_POOL. Dilations 1; taps on padding do not count. Output in raster order, pixel by
- * pixel: all input of a pixel is read before it is written. */
+/* CPM_AVERAGE_POOL, CPM_MAX_POOL. Dilations 1; taps on padding do not count. Output in raster order, value by
+ * value: all input of a value is read before it is written. */
 typedef struct {
     cpm_op op;
     cpm_view in, out;
@@ -175,7 +175,8 @@ typedef struct {
 } cpm_pool;
 
 /* CPM_MEAN. out.h is 1 or in.h, out.w is 1 or in.w, out.c == in.c: the mean over what became 1. The sum of n
- * values less n * in_zero goes through multiplier (Q31 times two) and shift (positive: right) as TFLite's. */
+ * values less n * in_zero goes through multiplier (Q31 times two) and shift (positive: right) as TFLite's.
+ * Output in raster order, value by value: all input of a value is read before it is written. */
 typedef struct {
     cpm_op op;
     cpm_view in, out;
@@ -185,10 +186,11 @@ typedef struct {
     int8_t low, high;
 } cpm_mean;
 
-/* CPM_ADD, CPM_MUL. out has the larger of both shapes; a dimension of 1 in a or b repeats. Output in raster
- * order, value by value, b's value read before the write. Multipliers are Q31 times two, shifts positive to
- * the right. ADD: ((a + a_offset) << left) scaled by a's, plus b's likewise (negative sign in b_negative for
- * SUB), scaled by out's. MUL uses a_offset, b_offset, out_multiplier and out_shift. */
+/* CPM_ADD, CPM_MUL. A ring can only be the output's. out has the larger of both shapes; a dimension of 1 in a
+ * or b repeats. Output in raster order, value by value, b's value read before the write. Multipliers are Q31
+ * times two, shifts positive to the right. ADD: ((a + a_offset) << left) scaled by a's, plus b's likewise
+ * (negative sign in b_negative for SUB), scaled by out's. MUL uses a_offset, b_offset, out_multiplier and
+ * out_shift. */
 typedef struct {
     cpm_op op;
     cpm_view a, b, out;
@@ -200,7 +202,8 @@ typedef struct {
 } cpm_binary;
 
 /* CPM_SOFTMAX over in.c, for each of in.h * in.w pixels. int8 in, int8 out with scale 1/256 and zero point
- * -128. */
+ * -128. Output in raster order, value by value; all input of a pixel is read before its first value is
+ * written, and a value once more just before it is written itself. in.c is at most 4095. */
 typedef struct {
     cpm_op op;
     cpm_view in, out;
