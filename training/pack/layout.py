@@ -1,0 +1,119 @@
+"""Weights and requantisation tables in the order in which the kernels read them.
+
+The layouts are those of ``firmware/engine/runtime/format.h``, structure by structure.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cicada.training.pack.errors import PackError
+from cicada.training.pack.format import FAST, NONNEG, aligned
+from cicada.training.pack.program import Column, Conv, Dense, Depthwise, Requant
+
+#: Largest folded bias, so that a sum of products may be added to it without overflow.
+BIAS_LIMIT = 1 << 30
+
+
+def weights(op: Conv | Dense | Depthwise | Column) -> bytes:
+    """The operator's weights as its record wants them, not filled up to a multiple of 4.
+
+    Raises:
+        ValueError: they have not the shape that the operator's views ask for.
+    """
+    if isinstance(op, Conv):
+        taps, channels = op.window.kernel, op.input.c
+        return _conv(_checked(op.weights, (op.output.c, *taps, channels)))
+    if isinstance(op, Dense):
+        values = op.input.h * op.input.w * op.input.c
+        return _blocks(_checked(op.weights, (op.output.c, values)).T, 16)
+    if isinstance(op, Depthwise):
+        planes = _checked(op.weights, (*op.window.kernel, op.output.c))
+        return np.ascontiguousarray(planes.transpose(2, 0, 1)).tobytes()
+    return _blocks(_checked(op.weights, (op.window.kernel[0], op.output.c)), 8)
+
+
+def requant_tables(op: Conv | Dense | Depthwise | Column) -> tuple[bytes, int]:
+    """The three tables of ``cpm_requant``, and the flags they allow.
+
+    Returns:
+        Tables as bytes (a multiple of 4), and :data:`FAST` and :data:`NONNEG` or-ed. FAST is given if every
+        shift is 1 to 22 and ``v + ((2 * zero + 1) << (shift - 1))`` stays within 32 bits for every int8
+        zero, where v is the first rounding of the largest sum the weights can make. NONNEG is given with
+        FAST if the lowest output is the zero point.
+
+    Raises:
+        PackError: a bias is too large once the input's zero point is folded in, or a scale is out of range.
+        ValueError: the tables have not one number a channel.
+    """
+    requant = op.requant
+    # Output channels come first in the weights of some, last in those of others.
+    taps = op.weights.astype(np.int64)
+    taps = taps.reshape(len(taps), -1) if isinstance(op, Conv | Dense) else taps.reshape(-1, taps.shape[-1]).T
+    sums, magnitudes = taps.sum(1), np.abs(taps).sum(1)
+    bias, multiplier, shift = (
+        np.asarray(table, np.int64) for table in (requant.bias, requant.multiplier, requant.shift)
+    )
+    if not bias.shape == multiplier.shape == shift.shape == sums.shape:
+        raise ValueError(f"{op.name}: biases, multipliers and shifts are not {len(sums)} each")
+    if not np.all((multiplier == 0) | ((multiplier >> 30) == 1)):
+        raise ValueError(f"{op.name}: a multiplier is not 0 nor from 2^30 to 2^31")
+    folded = bias - requant.in_zero * sums
+    reach = np.abs(folded) + 128 * magnitudes
+    if np.abs(folded).max() > BIAS_LIMIT or reach.max() >= 1 << 31:
+        channel = int(reach.argmax())
+        raise PackError(
+            f"{op.name}: the sums of channel {channel} reach {int(reach[channel])}, more than 32 bits hold; "
+            "quantise the model anew, with biases that fit its weights"
+        )
+    right = np.where(multiplier == 0, 1, -shift)
+    if right.min() < -30 or right.max() > 31:
+        raise PackError(
+            f"{op.name}: a scale of 2^{int(-right.max())} to 2^{int(-right.min())} is out of range; "
+            "2^-31 to 2^30 can be packed"
+        )
+    flags = _flags(requant, reach, 2 * multiplier, right)
+    tables = (
+        folded.astype("<i4").tobytes()
+        + (2 * multiplier).astype("<u4").tobytes()
+        + right.astype(np.int8).tobytes()
+    )
+    return tables.ljust(aligned(len(tables)), b"\0"), flags
+
+
+def _flags(
+    requant: Requant, reach: NDArray[np.int64], doubled: NDArray[np.int64], right: NDArray[np.int64]
+) -> int:
+    if right.min() < 1 or right.max() > 22:
+        return 0
+    # cpm_high_mul, in Python's numbers because the product with its rounding may need 64 bits.
+    largest = np.array([(int(x) * int(m) + (1 << 31)) >> 32 for x, m in zip(reach, doubled, strict=True)])
+    if np.any(largest + (257 << (right - 1)) >= 1 << 31):
+        return 0
+    return FAST | NONNEG if requant.low == requant.out_zero else FAST
+
+
+def _checked(array: NDArray[np.int8], shape: tuple[int, ...]) -> NDArray[np.int8]:
+    if array.shape != shape or array.dtype != np.int8:
+        raise ValueError(f"weights are {array.dtype}{list(array.shape)}, not int8{list(shape)}")
+    return array
+
+
+def _conv(array: NDArray[np.int8]) -> bytes:
+    """``[n, ...]`` as blocks of 4 output channels, the last filled up with zeros, channel innermost."""
+    n = len(array)
+    flat = np.zeros((-(-n // 4) * 4, array.size // n), np.int8)
+    flat[:n] = array.reshape(n, -1)
+    return np.ascontiguousarray(flat.reshape(-1, 4, flat.shape[1]).transpose(0, 2, 1)).tobytes()
+
+
+def _blocks(array: NDArray[np.int8], width: int) -> bytes:
+    """``[K, n]`` as blocks of ``width`` columns, then of the powers of two that the rest is made of."""
+    pieces, at, n = [], 0, array.shape[1]
+    while at < n:
+        while width > n - at:
+            width //= 2
+        pieces.append(np.ascontiguousarray(array[:, at : at + width]).tobytes())
+        at += width
+    return b"".join(pieces)
