@@ -15,7 +15,8 @@ from engine.frontend_signals import mixtures, synthetic
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cicada.tools import bench, engine
+from cicada.tools import engine
+from cicada.tools.bench import frontend, machine
 from cicada.tools.board import load_board
 from cicada.tools.errors import UserError
 
@@ -23,7 +24,7 @@ from cicada.tools.errors import UserError
 @pytest.fixture(scope="session")
 def emulator() -> None:
     """Skip without the Debian packages; with ``CICADA_REQUIRE_SHARED=1`` (as in CI) fail instead."""
-    problem = bench.available()
+    problem = machine.available()
     if problem and os.environ.get("CICADA_REQUIRE_SHARED") == "1":
         pytest.fail(problem)
     if problem:
@@ -31,12 +32,12 @@ def emulator() -> None:
 
 
 @pytest.fixture(scope="session")
-def counts(emulator: None) -> dict[int, bench.Counts]:
-    return {step: bench.count_frontend(step) for step in (10, 20)}
+def counts(emulator: None) -> dict[int, frontend.Counts]:
+    return {step: frontend.count_frontend(step) for step in (10, 20)}
 
 
 def check_features(pcm: np.ndarray, step_ms: int) -> None:
-    emulated = bench.measure(pcm, step_ms)
+    emulated = frontend.measure(pcm, step_ms)
     expected = engine.FrontEnd(step_ms).feed(pcm)
     assert len(emulated.instructions) == len(expected)
     np.testing.assert_array_equal(emulated.features, expected)
@@ -45,8 +46,8 @@ def check_features(pcm: np.ndarray, step_ms: int) -> None:
 
 @pytest.mark.parametrize("step_ms", [10, 20])
 def test_features_on_32_bits_are_the_hosts(emulator: None, step_ms: int) -> None:
-    sound = np.concatenate([*synthetic().values(), bench.speech_like()])
-    longest = bench.LONGEST_S * bench.RATE
+    sound = np.concatenate([*synthetic().values(), frontend.speech_like()])
+    longest = frontend.LONGEST_S * engine.RATE
     for start in range(0, len(sound), longest):
         check_features(sound[start : start + longest], step_ms)
 
@@ -58,24 +59,24 @@ def test_no_mixture_has_other_features_on_32_bits(emulator: None, pcm: np.ndarra
 
 
 def test_counts_are_the_same_each_run(emulator: None) -> None:
-    first, second = (bench.measure(bench.speech_like(2), 20) for _ in range(2))
+    first, second = (frontend.measure(frontend.speech_like(2), 20) for _ in range(2))
     np.testing.assert_array_equal(first.instructions, second.instructions)
     assert len(set(first.instructions.tolist())) > 10
 
 
 def test_counter_counts_a_known_number_of_instructions(emulator: None) -> None:
-    assert bench.measure(bench.speech_like(1), 10).nops == bench.NOPS
+    assert frontend.measure(frontend.speech_like(1), 10).nops == machine.NOPS
 
 
 def test_counts_are_those_of_an_instruction_trace(emulator: None, tmp_path: Path) -> None:
     """QEMU's log of every single instruction is the oracle: it knows nothing of the counter."""
-    elf = bench.build() / "harness.elf"
+    elf = frontend.build() / "harness.elf"
     shutil.copy(elf, tmp_path)
-    bench.write_input(tmp_path, bench.speech_like(1)[4000 : 4000 + 480 + 320], 20)
+    frontend.write_input(tmp_path, frontend.speech_like(1)[4000 : 4000 + 480 + 320], 20)
     trace = tmp_path / "trace"
     one_by_one = ("-singlestep", "-d", "nochain,exec", "-D", trace)
-    subprocess.run([*bench.EMULATOR, *one_by_one], cwd=tmp_path, check=True, capture_output=True)
-    counted = bench.read_output(tmp_path).instructions
+    subprocess.run([*machine.EMULATOR, *one_by_one], cwd=tmp_path, check=True, capture_output=True)
+    counted = frontend.read_output(tmp_path).instructions
 
     addresses = [int(at, 16) for at in re.findall(r"/([0-9a-f]{8})/[0-9a-f]+/", trace.read_text())]
     # An instruction that an event of the emulator kept from starting is logged twice.
@@ -92,19 +93,19 @@ def test_counts_are_those_of_an_instruction_trace(emulator: None, tmp_path: Path
     assert between[: len(counted)] == counted.tolist()
 
 
-def test_the_twins_figure_is_the_measured_one(counts: dict[int, bench.Counts]) -> None:
+def test_the_twins_figure_is_the_measured_one(counts: dict[int, frontend.Counts]) -> None:
     figure = load_board("twin").CYCLES["per_frame"]
     assert figure == pytest.approx(counts[20].cycles_per_frame, rel=0.02)
 
 
-def test_silence_takes_less_than_sound(counts: dict[int, bench.Counts]) -> None:
+def test_silence_takes_less_than_sound(counts: dict[int, frontend.Counts]) -> None:
     for count in counts.values():
         assert count.instructions_silence < count.instructions_per_frame < count.instructions_max
 
 
-def test_memory_is_what_host_and_size_say(counts: dict[int, bench.Counts]) -> None:
-    objects = sorted(bench.build().glob("*.o"))
-    assert len(objects) == len(engine.sources())
+def test_memory_is_what_host_and_size_say(counts: dict[int, frontend.Counts]) -> None:
+    objects = sorted(machine.objects("frontend").glob("*.o"))
+    assert len(objects) == len(list((engine.ENGINE / "frontend").glob("*.c")))
     listing = subprocess.run(
         ["riscv64-unknown-elf-size", "--totals", *objects], capture_output=True, text=True, check=True
     ).stdout
@@ -113,53 +114,46 @@ def test_memory_is_what_host_and_size_say(counts: dict[int, bench.Counts]) -> No
         assert count.state_bytes == engine.state_size()
         assert count.code_bytes + count.table_bytes == total
         assert count.table_bytes > count.code_bytes / 10
+        # What nobody calls is left out, and the C library's part comes in.
+        assert abs(count.flash_bytes - total) < 2048
+        assert 100 < count.stack_bytes < 2048
     assert data == bss == 0
 
 
 def test_input_is_the_same_everywhere() -> None:
-    sound = bench.speech_like()
-    assert (sound.dtype, len(sound)) == (np.int16, 8 * bench.RATE)
+    sound = frontend.speech_like()
+    assert (sound.dtype, len(sound)) == (np.int16, 8 * engine.RATE)
     assert np.abs(sound.astype(int)).max() > 20000
     digest = hashlib.sha256(sound.astype("<i2").tobytes()).hexdigest()
     assert digest[:16] == "0a5a493fd04b4418"
 
 
-def test_bench_prints_the_figures(
-    counts: dict[int, bench.Counts], capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert bench.bench() == 0
-    shown = capsys.readouterr().out
-    for count in counts.values():
-        assert f"{count.instructions_per_frame:,.0f}" in shown
-        assert f"{count.cycles_per_frame:,}" in shown
-
-
 def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     everything = "gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf qemu-system-misc"
-    assert bench.available().endswith(f"apt install {everything}")
+    assert machine.available().endswith(f"apt install {everything}")
     with pytest.raises(UserError, match="qemu-system-misc"):
-        bench.count_frontend(20)
+        frontend.count_frontend(20)
     for name in ("qemu-system-riscv32", "riscv64-unknown-elf-size", "riscv64-unknown-elf-gcc"):
         (tmp_path / name).write_text("#!/bin/sh\necho picolibc.specs\n")
         (tmp_path / name).chmod(0o755)
     # A compiler that does not find a file repeats its bare name.
-    assert bench.available().endswith("apt install picolibc-riscv64-unknown-elf")
+    assert machine.available().endswith("apt install picolibc-riscv64-unknown-elf")
     (tmp_path / "riscv64-unknown-elf-gcc").write_text("#!/bin/sh\necho /lib/picolibc.specs\n")
-    assert bench.available() is None
+    assert machine.available() is None
 
 
 def test_failing_programs_are_said_in_one_sentence(emulator: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench, "EMULATOR", ("ls", "no-such-file"))
+    monkeypatch.setattr(machine, "EMULATOR", ("ls", "no-such-file"))
     with pytest.raises(UserError, match=r"ls failed \(2\): .*no-such-file"):
-        bench.measure(bench.speech_like(1), 20)
-    monkeypatch.setattr(bench, "EMULATOR", ("true",))
+        frontend.measure(frontend.speech_like(1), 20)
+    monkeypatch.setattr(machine, "EMULATOR", ("true",))
     with pytest.raises(UserError, match="wrote no whole result"):
-        bench.measure(bench.speech_like(1), 20)
+        frontend.measure(frontend.speech_like(1), 20)
 
 
 def test_wrong_steps_and_long_sounds_are_refused() -> None:
     with pytest.raises(ValueError, match="10 or 20, not 15"):
-        bench.measure(bench.speech_like(1), 15)
+        frontend.measure(frontend.speech_like(1), 15)
     with pytest.raises(ValueError, match=r"takes 16 s of sound, not 17\.0 s"):
-        bench.measure(bench.speech_like(17), 20)
+        frontend.measure(frontend.speech_like(17), 20)

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from cicada.tools.bench import updates
+from cicada.tools.bench import page, updates
 from cicada.tools.bench.models import larger
 from cicada.tools.errors import UserError
 from cicada.tools.tflm import Interpreter
@@ -73,15 +73,15 @@ def test_reading_the_journal_takes_milliseconds(figures):
 
 
 def test_figures_replace_those_that_stand_in_the_page(figures, tmp_path):
-    page = tmp_path / "bench.md"
-    page.write_text(f"# Title\n{updates.BEGIN}old figures\n{updates.END}rest\n")
-    updates._write(page, updates.section(figures))
-    text = page.read_text()
-    assert text.startswith(f"# Title\n{updates.BEGIN}|") and text.endswith(f"\n{updates.END}rest\n")
+    target = tmp_path / "bench.md"
+    target.write_text(f"# Title\n{updates.BEGIN}old figures\n{page.END}rest\n")
+    page.put(target, updates.BEGIN, page.markdown(updates.parts(figures)))
+    text = target.read_text()
+    assert text.startswith(f"# Title\n{updates.BEGIN}|") and text.endswith(f"\n{page.END}rest\n")
     assert f"{figures.delta.payload:,}" in text and "old figures" not in text
-    page.write_text("# Title\n")
+    target.write_text("# Title\n")
     with pytest.raises(UserError, match="put them back"):
-        updates._write(page, updates.section(figures))
+        page.put(target, updates.BEGIN, "figures\n")
 
 
 def test_another_model_can_be_named(tmp_path, monkeypatch):

@@ -9,31 +9,26 @@ from __future__ import annotations
 
 import os
 import tempfile
-import textwrap
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
-
+from cicada.tools.bench import page
 from cicada.tools.bench.board import BOARD, Board, CountingServer, file_system
 from cicada.tools.bench.models import larger
 from cicada.tools.board import load_board
 from cicada.tools.errors import UserError, from_os_error
-from cicada.tools.paths import FIRMWARE, ROOT
+from cicada.tools.paths import FIRMWARE
 from cicada.tools.release import build, identity, keys
-from cicada.tools.stages import write_atomic
 from cicada.tools.twin import appimage, factory, image, romfs
 from cicada.tools.twin.flash import Operation
 
 #: Names the container of the model that is released instead of the one made for it.
 MODEL_VARIABLE = "CICADA_BENCH_MODEL"
-#: The page with the figures, and the lines between which they stand.
-PAGE = ROOT / "docs" / "bench.md"
-BEGIN, END = "<!-- cicada bench updates --write -->\n", "<!-- end of what it wrote -->\n"
+#: The line of docs/bench.md behind which the figures stand.
+BEGIN = "<!-- cicada bench updates --write -->\n"
 
 _OLD, _NEW = "0.1.0", "0.2.0"
 #: Blocks of the built-in model that are repeated to make a container of 62 KB.
@@ -277,17 +272,9 @@ def updates(write: bool = False) -> int:
         UserError: as :func:`measure`, or the page has no place for them.
     """
     figures = measure()
-    table = Table(*_HEAD)
-    for column in table.columns[1:]:
-        column.justify = "right"
-    for row in _rows(figures):
-        table.add_row(*row)
-    console = Console(highlight=False)
-    console.print(table)
-    for sentence in _sentences(figures):
-        console.print(sentence)
+    page.show(parts(figures))
     if write:
-        _write(PAGE, section(figures))
+        page.put(page.PAGE, BEGIN, page.markdown(parts(figures)))
     return 0
 
 
@@ -325,19 +312,6 @@ def _sentences(figures: Figures) -> list[str]:
     ]
 
 
-def section(figures: Figures) -> str:
-    """The figures as Markdown."""
-    lines = ["| " + " | ".join(_HEAD) + " |", "|---" + "|---:" * (len(_HEAD) - 1) + "|"]
-    lines += ["| " + " | ".join(row) + " |" for row in _rows(figures)]
-    for sentence in _sentences(figures):
-        lines += ["", *textwrap.wrap(sentence, 110)]
-    return "\n".join(lines) + "\n"
-
-
-def _write(page: Path, text: str) -> None:
-    """Replace what stands between the page's two marks."""
-    before, begin, rest = page.read_text(encoding="utf-8").partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise UserError(f"{page} has no lines {BEGIN.strip()} and {END.strip()}: put them back")
-    write_atomic(page, (before + begin + text + end + after).encode())
+def parts(figures: Figures) -> list[page.Sheet | str]:
+    """The figures as a table and sentences."""
+    return [page.Sheet(_HEAD, _rows(figures)), *_sentences(figures)]
