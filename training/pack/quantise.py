@@ -1,8 +1,8 @@
 """The numbers that TFLite Micro's Prepare functions compute, as the machine operators want them.
 
 All in the arithmetic of the sources: double where they use double, float32 where they use float. Functions
-that take an operator take one that :mod:`cicada.training.pack.reader` has read, and raise ``ValueError`` where the
-source's own checks would stop.
+that take an operator take one that :mod:`cicada.training.pack.reader` has read, and raise ``ValueError``
+where the source's own checks would stop.
 """
 
 from __future__ import annotations
