@@ -5,9 +5,11 @@ Padding: tensorflow/lite/kernels/padding.h.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
-from cicada.training.pack import quantise
+from cicada.training.pack import quantise, tables
 from cicada.training.pack.checks import (
     activation,
     axis_of,
@@ -168,6 +170,7 @@ def unary(operator: Operator) -> None:
         raise PackError("a logistic's output has zero point -128", operator, y)
     if operator.kind == "LEAKY_RELU" and not np.isfinite(operator.attributes["alpha"]):
         raise PackError("its slope is not a number", operator)
+    _representable(operator, tables.unary)
 
 
 def quantize(operator: Operator) -> None:
@@ -180,6 +183,7 @@ def quantize(operator: Operator) -> None:
     if y.dtype == "uint8" and x.dtype != "int8":
         raise PackError(f"it is uint8, which {x.dtype} is not quantised to", operator, y)
     shaped(operator, y, x.shape)
+    _representable(operator, tables.unary)
 
 
 def dequantize(operator: Operator) -> None:
@@ -273,9 +277,9 @@ def _sums(operator: Operator) -> None:
     _representable(operator, quantise.conv_requant)
 
 
-def _representable(operator: Operator, prepare: object) -> None:
+def _representable(operator: Operator, prepare: Callable[[Operator], object]) -> None:
     """See that the numbers TFLM's Prepare computes exist."""
     try:
-        prepare(operator)  # type: ignore[operator]
+        prepare(operator)
     except ValueError as error:
         raise PackError(str(error), operator, operator.outputs[0]) from error
