@@ -35,6 +35,9 @@ extern const cpm_kernel cpm_kernel_conv, cpm_kernel_dense, cpm_kernel_depthwise,
     cpm_kernel_softmax, cpm_kernel_lut, cpm_kernel_copy, cpm_kernel_fill, cpm_kernel_plain_conv,
     cpm_kernel_plain_depthwise;
 
+/* Steps of inner loops that a checked record takes in one invoke, at most 2^60. */
+uint64_t cpm_work(const cpm_op *op);
+
 #define CPM_LENGTH(op, type) ((op)->length >= sizeof(type))
 
 /* `size` bytes at a multiple of 4 in the blob. */

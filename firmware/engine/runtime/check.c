@@ -1,0 +1,219 @@
+/* Whether a packed model may run: everything that is read without further checks later.
+ *
+ * A blob is an attacker's until cpm_check returns NULL. Sizes are sums and products of its numbers, in 64
+ * bits where they might not fit.
+ */
+#include "crc32.h"
+#include "kernel.h"
+
+/* Bytes of arena at most, so that sums of four places fit 32 bits. */
+#define ARENA_MAX (1u << 28)
+/* Steps of inner loops at most, in one invoke and in a self-test: a minute and a half on a small CPU. */
+#define WORK_MAX ((uint64_t)1 << 32)
+
+bool cpm_in_blob(const cpm_checker *checker, uint32_t at, uint64_t size) {
+    return at % 4 == 0 && at <= checker->size && size <= checker->size - at;
+}
+
+bool cpm_in_arena(const cpm_checker *checker, uint32_t at, uint64_t size) {
+    const uint32_t arena = checker->header->arena;
+    return at <= arena && size <= arena - at;
+}
+
+static const cpm_ring *rings(const cpm_checker *checker) {
+    return (const void *)(checker->blob + checker->header->rings_at);
+}
+
+bool cpm_view_fits(const cpm_checker *checker, const cpm_view *view, unsigned ring) {
+    if (view->h == 0 || view->w == 0 || view->c == 0 || view->pitch < view->c) {
+        return false;
+    }
+    const uint32_t width = (view->w - 1u) * view->pitch + view->c;
+    if (ring == 0) {
+        return (view->h == 1 || view->row >= width) &&
+               cpm_in_arena(checker, view->at, (uint64_t)(view->h - 1u) * view->row + width);
+    }
+    const cpm_ring *const r = rings(checker) + (ring - 1);
+    return view->row == r->row && view->h <= r->rows && view->at < r->row * r->rows && width <= r->row &&
+           view->at % r->row <= r->row - width;
+}
+
+bool cpm_requant_fits(const cpm_checker *checker, const cpm_requant *requant, unsigned flags, uint32_t n) {
+    const uint32_t filled = (n + 3) / 4 * 4;
+    if (!cpm_in_blob(checker, requant->at, (uint64_t)n * 8 + filled) || requant->low > requant->high ||
+        requant->out_zero < INT8_MIN || requant->out_zero > INT8_MAX) {
+        return false;
+    }
+    const bool fast = flags & CPM_FAST;
+    if (flags & CPM_NONNEG && (!fast || requant->low != requant->out_zero)) {
+        return false;
+    }
+    const int32_t *const bias = (const void *)(checker->blob + requant->at);
+    const uint32_t *const multiplier = (const uint32_t *)(const void *)bias + n;
+    const int8_t *const shift = (const int8_t *)(multiplier + n);
+    const int lowest = fast ? 1 : -30;
+    const unsigned span = fast ? 21 : 61;
+    uint32_t faults = 0; /* bits that must be 0 in all channels */
+    for (uint32_t i = 0; i < n; i++) {
+        const uint32_t m = multiplier[i];
+        faults |= ((uint32_t)bias[i] + (1u << 30)) > 1u << 31;
+        faults |= (m != 0) & (m >> 31 ^ 1);
+        faults |= (unsigned)(shift[i] - lowest) > span;
+    }
+    return faults == 0;
+}
+
+/* One dimension of a window over `in` values that gives `out`. */
+static bool side_fits(uint32_t in, uint32_t out, uint32_t kernel, uint32_t stride, uint32_t dilation,
+                      uint32_t pad) {
+    return kernel != 0 && stride != 0 && dilation != 0 && pad < CPM_EXTENT(1, 1, kernel, dilation) &&
+           (out - 1) * stride < in + pad;
+}
+
+bool cpm_window_fits(const cpm_window *window, const cpm_view *in, const cpm_view *out) {
+    return (uint32_t)window->kernel_h * window->kernel_w <= UINT16_MAX &&
+           side_fits(in->h, out->h, window->kernel_h, window->stride_h, window->dilation_h, window->pad_h) &&
+           side_fits(in->w, out->w, window->kernel_w, window->stride_w, window->dilation_w, window->pad_w);
+}
+
+static uint64_t bytes_of(const cpm_view *view) {
+    return (uint64_t)((uint32_t)view->h * view->w) * view->c;
+}
+
+static uint32_t taps_of(const cpm_window *window) {
+    return (uint32_t)window->kernel_h * window->kernel_w;
+}
+
+uint64_t cpm_work(const cpm_op *op) {
+    const cpm_conv *const conv = (const void *)op; /* as far as they go, most records are like this one */
+    switch (op->kind) {
+    case CPM_CONV:
+    case CPM_PLAIN_CONV:
+        return bytes_of(&conv->out) * taps_of(&conv->window) * conv->in.c;
+    case CPM_DENSE:
+        return bytes_of(&conv->in) * conv->out.c;
+    case CPM_DEPTHWISE:
+    case CPM_PLAIN_DEPTHWISE:
+    case CPM_COLUMN:
+    case CPM_AVERAGE_POOL:
+    case CPM_MAX_POOL:
+        return bytes_of(&conv->out) * taps_of(&conv->window);
+    case CPM_ADD:
+    case CPM_MUL:
+        return bytes_of(&((const cpm_binary *)(const void *)op)->out);
+    case CPM_COPY: {
+        const cpm_copy *const copy = (const void *)op;
+        return (uint64_t)((uint32_t)copy->dims[0] * copy->dims[1]) * copy->dims[2] * copy->dims[3];
+    }
+    default: /* one view, or two of which the first is not the smaller one */
+        return bytes_of(&conv->in);
+    }
+}
+
+static bool io_fits(const cpm_checker *checker, const cpm_io *io) {
+    if (io->rank > CPM_RANK || io->dtype > CPM_UINT8) {
+        return false;
+    }
+    uint64_t size = 1;
+    for (unsigned i = 0; i < io->rank && size <= ARENA_MAX; i++) {
+        size *= io->shape[i]; /* at most 2^60 */
+    }
+    return io->size != 0 && size == io->size && cpm_in_arena(checker, io->at, size);
+}
+
+static bool rings_fit(const cpm_checker *checker) {
+    const cpm_ring *const all = rings(checker);
+    for (unsigned i = 0; i < checker->header->rings; i++) {
+        const uint64_t size = (uint64_t)all[i].row * all[i].rows;
+        if (size == 0 || !cpm_in_arena(checker, all[i].at, size)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool states_fit(const cpm_checker *checker) {
+    const cpm_state *state = (const void *)(checker->blob + checker->header->states_at);
+    for (unsigned i = 0; i < checker->header->states; i++, state++) {
+        if (!cpm_in_arena(checker, state->at, state->size) ||
+            (state->from != 0 && !cpm_in_blob(checker, state->from, state->size))) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static const char *check_op(const cpm_checker *checker, const cpm_op *op) {
+    const unsigned count = checker->header->rings;
+    if (op->in_ring > count || op->out_ring > count || op->advance > count ||
+        (op->advance != 0 && op->advance_rows > rings(checker)[op->advance - 1].rows)) {
+        return "an operator's ring does not exist";
+    }
+    if (op->kind >= CPM_KINDS || cpm_kernels[op->kind] == NULL) {
+        return "an operator that this firmware does not have";
+    }
+    return cpm_kernels[op->kind]->check(checker, op);
+}
+
+static const char *check_ops(const cpm_checker *checker) {
+    const cpm_header *const header = checker->header;
+    uint32_t at = header->ops_at;
+    uint64_t work = 0;
+    for (unsigned i = 0; i < header->ops; i++) {
+        if (!cpm_in_blob(checker, at, sizeof(cpm_op))) {
+            return "an operator lies outside";
+        }
+        const cpm_op *const op = (const void *)(checker->blob + at);
+        if (op->length % 4 != 0 || op->length < sizeof(cpm_op) || !cpm_in_blob(checker, at, op->length)) {
+            return "an operator lies outside";
+        }
+        const char *const wrong = check_op(checker, op);
+        if (wrong != NULL) {
+            return wrong;
+        }
+        /* A view is within the arena and a kernel's taps at most 2^32: far from an overflow. */
+        work += cpm_work(op);
+        if (work > WORK_MAX || work * header->selftest_steps > WORK_MAX) {
+            return "too much to compute";
+        }
+        at += op->length;
+    }
+    return NULL;
+}
+
+const char *cpm_check(const void *blob, size_t size) {
+    const cpm_header *const header = blob;
+    if ((uintptr_t)blob % CPM_ALIGNMENT != 0) {
+        return "not at a multiple of 4 bytes";
+    }
+    if (size < sizeof(cpm_header) + 4 || header->magic != CPM_MAGIC) {
+        return "not a packed model";
+    }
+    if (header->version != CPM_VERSION) {
+        return "a packed model of another version";
+    }
+    if (header->header_size != sizeof(cpm_header) || header->size != size || size % 4 != 0) {
+        return "not whole: its length is another";
+    }
+    const cpm_checker checker = {blob, header->size - 4, header};
+    const uint32_t *const crc = (const void *)(checker.blob + checker.size);
+    if (cpm_crc32_words(blob, checker.size / 4) != *crc) {
+        return "damaged: its CRC is another";
+    }
+    if (header->arena > ARENA_MAX) {
+        return "too large an arena";
+    }
+    if (!io_fits(&checker, &header->input) || !io_fits(&checker, &header->output)) {
+        return "its input or output does not fit";
+    }
+    if (header->rings > CPM_RINGS ||
+        !cpm_in_blob(&checker, header->rings_at, (uint64_t)header->rings * sizeof(cpm_ring)) ||
+        !rings_fit(&checker)) {
+        return "a ring does not fit";
+    }
+    if (!cpm_in_blob(&checker, header->states_at, (uint64_t)header->states * sizeof(cpm_state)) ||
+        !states_fit(&checker)) {
+        return "a state does not fit";
+    }
+    return check_ops(&checker);
+}

@@ -1,0 +1,18 @@
+/* All portable kernels. The two plain kinds exist for accelerated ones alone. */
+#include "kernel.h"
+
+const cpm_kernel *const cpm_kernels[CPM_KINDS] = {
+    [CPM_CONV] = &cpm_kernel_conv,
+    [CPM_DENSE] = &cpm_kernel_dense,
+    [CPM_DEPTHWISE] = &cpm_kernel_depthwise,
+    [CPM_COLUMN] = &cpm_kernel_column,
+    [CPM_AVERAGE_POOL] = &cpm_kernel_average_pool,
+    [CPM_MAX_POOL] = &cpm_kernel_max_pool,
+    [CPM_MEAN] = &cpm_kernel_mean,
+    [CPM_ADD] = &cpm_kernel_add,
+    [CPM_MUL] = &cpm_kernel_mul,
+    [CPM_SOFTMAX] = &cpm_kernel_softmax,
+    [CPM_LUT] = &cpm_kernel_lut,
+    [CPM_COPY] = &cpm_kernel_copy,
+    [CPM_FILL] = &cpm_kernel_fill,
+};

@@ -1,0 +1,123 @@
+/* SOFTMAX over a pixel's channels, in fixed point:
+ *
+ *     d = (in - largest in) scaled to Q5.26;  e = exp(d), but 0 where in - largest in < diff_min
+ *     out = round(256 * e / sum of e) - 128, cut to int8
+ *
+ * Equals Softmax of tensorflow/lite/kernels/internal/reference/softmax.h on int8, with exp_on_negative_values
+ * and one_over_one_plus_x_for_x_in_0_1 of gemmlowp's fixedpoint/fixedpoint.h, from where the constants are.
+ * Qm.n is an int32_t with n bits after the point.
+ */
+#include "requant.h"
+
+#include "kernel.h"
+
+/* So many values of 1 fit the sum, which is Q12.19. */
+#define CHANNELS_MAX 4095
+
+static const char *check(const cpm_checker *checker, const cpm_op *op) {
+    const cpm_softmax *const softmax = (const void *)op;
+    if (!CPM_LENGTH(op, cpm_softmax) || !cpm_view_fits(checker, &softmax->in, op->in_ring) ||
+        !cpm_view_fits(checker, &softmax->out, op->out_ring) || softmax->in.h != softmax->out.h ||
+        softmax->in.w != softmax->out.w || softmax->in.c != softmax->out.c || softmax->in.c > CHANNELS_MAX) {
+        return "a softmax's shape does not fit";
+    }
+    /* No difference that counts becomes less than -31. */
+    if (softmax->multiplier > INT32_MAX || softmax->left_shift < 0 || softmax->left_shift > 31 ||
+        softmax->diff_min > 0 || -(int64_t)softmax->diff_min << softmax->left_shift > (int64_t)31 << 26) {
+        return "a softmax's scaling does not fit";
+    }
+    return NULL;
+}
+
+/* SaturatingRoundingDoublingHighMul: the product of Qm.x and Qn.y as Q(m + n). Never both are -2^31. */
+static int32_t product(int32_t a, int32_t b) {
+    return (int32_t)(((int64_t)a * b + (1 << 30)) >> 31);
+}
+
+/* x * 2^left, saturated. */
+static int32_t shift_up(int32_t x, unsigned left) {
+    const int32_t limit = INT32_MAX >> left;
+    return x > limit ? INT32_MAX : x < -limit ? INT32_MIN : (int32_t)((uint32_t)x << left);
+}
+
+/* e^a as Q0.31 of a Q5.26 not above 0: a polynomial for -1/4 up to 0, and a factor for each bit above. */
+static int32_t exponential(int32_t a) {
+    static const int32_t factor[7] = {/* e^-1/4, e^-1/2, e^-1 ... e^-16 */
+                                      1672461947, 1302514674, 790015084, 290630308, 39332535, 720401, 242};
+    if (a == 0) {
+        return INT32_MAX;
+    }
+    const int32_t quarter = 1 << 24, inner = (a & (quarter - 1)) - quarter;
+    const int32_t x = inner * 32 + (1 << 28); /* Q0.31, from -1/8 to 1/8 */
+    const int32_t x2 = product(x, x), x3 = product(x2, x), x4 = product(x2, x2);
+    const int32_t higher =
+        cpm_rounding_shift(product(cpm_rounding_shift(x4, 2) + x3, 715827883 /* 1/3 */) + x2, 1);
+    const int32_t eighth = 1895147668; /* e^-1/8 */
+    int32_t result = eighth + product(eighth, x + higher);
+    uint32_t bits = (uint32_t)(inner - a) >> 24;
+    for (const int32_t *f = factor; bits != 0; bits >>= 1, f++) {
+        if (bits & 1) {
+            result = product(result, *f);
+        }
+    }
+    return result;
+}
+
+/* 1 / (1 + a) as Q0.31 of a Q0.31 from 0 to 1: three steps of Newton's method. */
+static int32_t reciprocal(int32_t a) {
+    const int32_t half = (int32_t)(((uint32_t)a + (uint32_t)INT32_MAX + 1) / 2); /* (1 + a) / 2 */
+    int32_t x = 1515870810 /* 48/17 in Q2.29 */ + product(half, -1010580540 /* -32/17 */);
+    for (unsigned i = 0; i < 3; i++) {
+        x += shift_up(product(x, (1 << 29) - product(half, x)), 2);
+    }
+    return shift_up(x, 1);
+}
+
+/* e to the scaled difference, Q0.31. */
+static int32_t weight(const cpm_softmax *softmax, int32_t difference) {
+    if (difference < softmax->diff_min) {
+        return 0;
+    }
+    const int32_t shifted = (int32_t)((uint32_t)difference << softmax->left_shift);
+    return exponential(product(shifted, (int32_t)softmax->multiplier));
+}
+
+static void pixel(const cpm_softmax *softmax, const int8_t *in, int8_t *out) {
+    const uint32_t channels = softmax->in.c;
+    int32_t largest = INT8_MIN;
+    for (uint32_t k = 0; k < channels; k++) {
+        largest = in[k] > largest ? in[k] : largest;
+    }
+    uint32_t sum = 0; /* Q12.19, from 1 to 4095 */
+    for (uint32_t k = 0; k < channels; k++) {
+        sum += (uint32_t)cpm_rounding_shift(weight(softmax, in[k] - largest), 12);
+    }
+    unsigned zeros = 0; /* before the leading one */
+    for (uint32_t rest = sum; !(rest >> 31); rest <<= 1) {
+        zeros++;
+    }
+    const int32_t inverse = reciprocal((int32_t)((sum << zeros) - (1u << 31)));
+    /* From 512 on, sums leave a shift of 32 or more, and nothing of a Q0.31. */
+    const unsigned right = 35 - zeros > 31 ? 31 : 35 - zeros;
+    const int32_t mask = 35 - zeros > 31 ? 0 : -1;
+    for (uint32_t k = 0; k < channels; k++) {
+        const int32_t share = product(inverse, weight(softmax, in[k] - largest));
+        const int32_t value = (cpm_rounding_shift(share, right) & mask) + INT8_MIN;
+        out[k] = (int8_t)(value > INT8_MAX ? INT8_MAX : value);
+    }
+}
+
+static void run(const cpm_model *model, const cpm_op *op) {
+    const cpm_softmax *const softmax = (const void *)op;
+    for (uint32_t y = 0; y < softmax->in.h; y++) {
+        const int8_t *in = cpm_row(model, &softmax->in, op->in_ring, y);
+        int8_t *out = cpm_row(model, &softmax->out, op->out_ring, y);
+        for (uint32_t x = 0; x < softmax->in.w; x++) {
+            pixel(softmax, in, out);
+            in += softmax->in.pitch;
+            out += softmax->out.pitch;
+        }
+    }
+}
+
+const cpm_kernel cpm_kernel_softmax = {check, run};
