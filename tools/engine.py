@@ -123,6 +123,13 @@ def load(path: Path) -> ctypes.CDLL:
             None,
             [pointer, ctypes.c_uint32, pointer, pointer, *[ctypes.c_uint32] * 2, ctypes.c_int],
         ),
+        ("cpm_check", ctypes.c_char_p, [pointer, size]),
+        ("cpm_open", None, [pointer, pointer, pointer]),
+        ("cpm_reset", None, [pointer]),
+        ("cpm_input", pointer, [pointer]),
+        ("cpm_output", pointer, [pointer]),
+        ("cpm_invoke", None, [pointer]),
+        ("cpm_selftest", ctypes.c_bool, [pointer]),
     ):
         function = getattr(library, name)
         function.restype, function.argtypes = result, arguments
@@ -130,7 +137,12 @@ def load(path: Path) -> ctypes.CDLL:
 
 
 @functools.cache
-def _library() -> ctypes.CDLL:
+def library() -> ctypes.CDLL:
+    """The engine with its functions declared, built if need be.
+
+    Raises:
+        UserError: no compiler, or it failed.
+    """
     return load(build())
 
 
@@ -146,7 +158,7 @@ class FrontEnd:
         Raises:
             UserError: any other step.
         """
-        self._lib = _library()
+        self._lib = library()
         # Of 64-bit words, so that it is aligned for the C structure.
         self._state = np.zeros((state_size() + 7) // 8, np.uint64)
         # Checked here, because ctypes would take a large or negative number modulo 2^32.
@@ -206,7 +218,7 @@ class FrontEnd:
 
 def state_size() -> int:
     """Bytes of RAM one stream takes (``sizeof(fe_state)`` on this machine)."""
-    return _library().fe_sizeof()
+    return library().fe_sizeof()
 
 
 def quantise(features: NDArray[np.uint16]) -> NDArray[np.int8]:
@@ -221,7 +233,7 @@ def quantise(features: NDArray[np.uint16]) -> NDArray[np.int8]:
         raise TypeError(f"features must be a uint16 array, not {_kind(features)}")
     features = np.ascontiguousarray(features)
     out = np.empty(features.shape, np.int8)
-    _library().fe_quantise(features.ctypes.data, out.ctypes.data, out.size)
+    library().fe_quantise(features.ctypes.data, out.ctypes.data, out.size)
     return out
 
 
@@ -261,7 +273,7 @@ def mono16(frames: NDArray[np.int32], slot: int, gain_bits: int) -> tuple[NDArra
         raise ValueError(f"slot must be 0 or 1 and gain_bits 0 to 16, not {slot} and {gain_bits}")
     frames = np.ascontiguousarray(frames)
     out = np.empty(len(frames), np.int16)
-    span = _library().pcm_mono16(frames.ctypes.data, len(frames), slot, gain_bits, out.ctypes.data)
+    span = library().pcm_mono16(frames.ctypes.data, len(frames), slot, gain_bits, out.ctypes.data)
     return out, span
 
 
@@ -280,7 +292,7 @@ def add(target: NDArray[np.uint8], difference: NDArray[np.uint8]) -> None:
             raise ValueError(f"bytes must be contiguous uint8[n], not {array.dtype}{list(array.shape)}")
     if not target.flags.writeable or len(target) != len(difference):
         raise ValueError("target must be writable and as long as the difference")
-    _library().delta_add(target.ctypes.data, difference.ctypes.data, len(target))
+    library().delta_add(target.ctypes.data, difference.ctypes.data, len(target))
 
 
 #: Forms of a pixel, in the order of ``img_form`` (``image/scale.h``): gray byte, gray - 128 as int8, RGB565
@@ -298,7 +310,7 @@ def centred_crop(columns: int, rows: int, width: int, height: int) -> tuple[int,
     # Checked here, because ctypes would take a large or negative number modulo 2^32.
     if not all(1 <= n <= 4096 for n in sizes):
         raise ValueError("sizes must be 1 to 4096")
-    rect = _library().img_centred(*sizes)
+    rect = library().img_centred(*sizes)
     return rect.x, rect.y, rect.width, rect.height
 
 
@@ -333,10 +345,10 @@ def scale_frame(
     rect = _Rect(*crop)
     # As ctypes would take a large or negative number modulo 2^32.
     small = all(0 <= n <= 4096 for n in (*crop, width, height))
-    if not small or not _library().img_fits(columns, rows, ctypes.byref(rect), width, height):
+    if not small or not library().img_fits(columns, rows, ctypes.byref(rect), width, height):
         raise ValueError("sizes must be 1 to 4096, and the crop within the frame")
     out = np.empty((height, width, *pixel), np.uint8)
-    _library().img_scale(
+    library().img_scale(
         frame.ctypes.data, columns, ctypes.byref(rect), out.ctypes.data, width, height, FORMS.index(form)
     )
     return out

@@ -1,0 +1,100 @@
+"""Packed models (``.cpm``) on this machine: the device's runtime, called through ctypes."""
+
+from __future__ import annotations
+
+import ctypes
+import struct
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cicada.tools import engine
+from cicada.training.pack import format as cpm
+
+#: Bytes of RAM of ``cpm_model`` (``firmware/engine/runtime/cpm.h``) on a 32-bit chip: two pointers and the
+#: positions of the rings.
+MODEL_BYTES = 2 * 4 + 4 * cpm.RINGS
+
+
+class _Model(ctypes.Structure):
+    """``cpm_model`` of ``runtime/cpm.h``."""
+
+    _fields_ = [
+        ("blob", ctypes.c_void_p),
+        ("arena", ctypes.c_void_p),
+        ("position", ctypes.c_uint32 * cpm.RINGS),
+    ]
+
+
+class PackedModel:
+    """One packed model under the runtime; offers what :class:`cicada.tools.tflm.Interpreter` does.
+
+    Any number may run side by side. One instance serves one thread at a time.
+
+    Args:
+        blob: a ``.cpm``, which the runtime checks: damaged or hostile bytes do no harm.
+
+    Attributes:
+        arena: bytes of RAM it takes on a 32-bit chip: the header's arena and the model's own structure.
+        macs: multiply-accumulates of one inference, as the blob says.
+        instructions: RV32IMC instructions of one inference, as the compiler predicted them.
+        input, output: dicts with ``shape``, ``scale``, ``zero_point`` and numpy ``dtype``.
+
+    Raises:
+        ValueError: the runtime refuses the blob; the text says why.
+    """
+
+    engine = "packed"
+
+    def __init__(self, blob: bytes) -> None:
+        self._lib = engine.library()
+        # Of 64-bit words, because bytes objects need not be aligned.
+        self._blob = np.zeros(-(-len(blob) // 8), np.uint64)
+        self._blob.view(np.uint8)[: len(blob)] = np.frombuffer(blob, np.uint8)
+        wrong = self._lib.cpm_check(self._blob.ctypes.data, len(blob))
+        if wrong is not None:
+            raise ValueError(f"the packed model cannot run: {wrong.decode()}")
+        header = cpm.HEADER.unpack(blob)
+        # Not of zeros, because a device's memory is not either.
+        self._arena = np.full(-(-header["arena"] // 8), 0xA5A5A5A5A5A5A5A5, np.uint64)
+        self._model = _Model()
+        self._at = ctypes.addressof(self._model)
+        self._lib.cpm_open(self._at, self._blob.ctypes.data, self._arena.ctypes.data)
+        self.arena: int = header["arena"] + MODEL_BYTES
+        self.macs: int = header["macs"]
+        self.instructions: int = header["instructions"]
+        self.input, self.output = _details(header["input"]), _details(header["output"])
+
+    def invoke(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Run on ``values`` (of the input's dtype, any shape of the right size); returns a flat copy."""
+        shaped = np.asarray(values, self.input["dtype"]).reshape(self.input["shape"])
+        ctypes.memmove(self._lib.cpm_input(self._at), shaped.tobytes(), shaped.nbytes)
+        self._lib.cpm_invoke(self._at)
+        size = int(np.prod(self.output["shape"], dtype=np.int64))
+        return np.frombuffer(
+            bytearray(ctypes.string_at(self._lib.cpm_output(self._at), size)), self.output["dtype"]
+        )
+
+    def reset(self) -> None:
+        """Put the state of a streaming model back to what it was at first."""
+        self._lib.cpm_reset(self._at)
+
+    def selftest(self) -> bool:
+        """Whether outputs equal those of TensorFlow Lite Micro's reference kernels; resets the state.
+
+        True if the blob carries no self-test.
+        """
+        return self._lib.cpm_selftest(self._at)
+
+
+def _details(io: dict[str, Any]) -> dict[str, Any]:
+    """As the interpreter gives them."""
+    dtype = np.dtype(np.uint8 if io["dtype"] == cpm.DTYPES["uint8"] else np.int8)
+    scale = struct.unpack("<f", struct.pack("<I", io["scale"]))[0]
+    return {
+        "shape": io["shape"][: io["rank"]],
+        "scale": scale,
+        "zero_point": io["zero_point"],
+        "dtype": dtype,
+    }
