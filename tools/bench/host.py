@@ -32,18 +32,16 @@ def run(blob: bytes, values: NDArray[np.uint8], count_operators: bool = False) -
     Raises:
         UserError: there is no compiler, or the program failed.
     """
-    sources = sorted((ENGINE / "runtime").glob("*.c"))
+    sources = [source for source in sorted((ENGINE / "runtime").glob("*.c")) if source.stem != "kernels"]
     with tempfile.TemporaryDirectory(prefix="cicada-bench-") as name:
         folder = Path(name)
         (folder / "model.cpm").write_bytes(blob)
         (folder / "input").write_bytes(values.tobytes())
-        if count_operators:
-            sources = [source for source in sources if source.stem != "kernels"]
         run_compiler(
             [
                 *(*FLAGS, "-D_POSIX_C_SOURCE=200809L", f"-I{ENGINE / 'runtime'}"),
-                *(["-DCOUNT_OPERATORS"] if count_operators else []),
-                *(f'-DMODEL="{folder / "model.cpm"}"', "-o", folder / "harness"),
+                *packed.definitions(blob, folder / "model.cpm", count_operators),
+                *("-o", folder / "harness"),
                 *(machine.HARNESSES / "packed.c", *sources),
             ]
         )

@@ -11,7 +11,7 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from cicada.tools.engine import ENGINE, FLAGS
@@ -31,6 +31,7 @@ _TARGET = (
 # The C library's "release" build copies memory by words, as those of the chips do; its default copies bytes.
 _LIBRARY = ("--specs=picolibc.specs", "--picolibc-buildtype=release")
 _HOSTED = ("--crt0=semihost", "--oslib=semihost")
+_TABLE = "kernels"
 # RAM of QEMU's virt machine starts at 0x80000000 (QEMU, hw/riscv/virt.c); code below, data above. The flash's
 # place and size are bare.h's too.
 _MEMORY = (
@@ -85,13 +86,7 @@ def objects(part: str) -> Path:
     return stage(f"bench-{part}", inputs, make)
 
 
-def harness(
-    source: str,
-    part: str,
-    to: Path,
-    parts: Sequence[str | Path] = (),
-    leave_out: Iterable[str] = (),
-) -> Path:
+def harness(source: str, part: str, to: Path, parts: Sequence[str | Path] = ()) -> Path:
     """Link a harness of this package with a part of the engine.
 
     Args:
@@ -99,7 +94,6 @@ def harness(
         part: as in :func:`objects`.
         to: folder that gets ``harness.elf``.
         parts: more arguments for the compiler: definitions, sources.
-        leave_out: names of objects of ``part``, without suffix, that are not linked.
 
     Returns:
         The file.
@@ -107,12 +101,11 @@ def harness(
     Raises:
         UserError: as :func:`objects`.
     """
-    linked = [o for o in sorted(objects(part).glob("*.o")) if o.stem not in leave_out]
     elf = to / "harness.elf"
     include = f"-I{ENGINE / part}"
     output(
         *(_GCC, *_TARGET, *_LIBRARY, *_HOSTED, *_MEMORY, include, *parts),
-        *("-o", elf, HARNESSES / source, *linked),
+        *("-o", elf, HARNESSES / source, *_linked(part)),
     )
     return elf
 
@@ -126,7 +119,7 @@ def execute(folder: Path) -> None:
     output(*EMULATOR, folder=folder)
 
 
-def flash(part: str, functions: Sequence[str], parts: Sequence[str | Path] = (), without: str = "") -> int:
+def flash(part: str, functions: Sequence[str], parts: Sequence[str | Path] = ()) -> int:
     """Bytes of flash that a program takes which uses some functions of a part of the engine.
 
     That is code and constants of these functions and of everything they use, the C library's and the
@@ -136,12 +129,10 @@ def flash(part: str, functions: Sequence[str], parts: Sequence[str | Path] = (),
         part: as in :func:`objects`.
         functions: names of the functions that are used.
         parts: more arguments for the compiler.
-        without: name of an object that is not linked, "" for none.
 
     Raises:
         UserError: as :func:`objects`, or the part has data to write, which the engine must not have.
     """
-    linked = [o for o in sorted(objects(part).glob("*.o")) if o.stem != without]
     needed = [f"-Wl,-u,{name}" for name in functions]
     with tempfile.TemporaryDirectory(prefix="cicada-bench-") as name:
         elf = Path(name) / "part.elf"
@@ -156,13 +147,18 @@ def flash(part: str, functions: Sequence[str], parts: Sequence[str | Path] = (),
                 "-Wl,-e,0",
                 *needed,
             ),
-            *(*parts, "-o", elf, *linked),
+            *(*parts, "-o", elf, *_linked(part)),
         )
         listing = output(_SIZE, "-A", elf)
     sections = dict(re.findall(r"^(\.[\w.]+)\s+(\d+)", listing, re.M))
     if any(int(sections.get(section, 0)) for section in (".data", ".bss", ".sdata", ".sbss")):
         raise UserError(f"firmware/engine/{part} has data to write: make it constant")
     return sum(int(size) for section, size in sections.items() if section in (".text", ".rodata", ".init"))
+
+
+def _linked(part: str) -> list[Path]:
+    """The objects of a part, but for the runtime's table of all kernels: a build may have its own."""
+    return [path for path in sorted(objects(part).glob("*.o")) if path.stem != _TABLE]
 
 
 def sizes(part: str) -> tuple[int, int]:

@@ -1,7 +1,8 @@
 /* Runs one packed model and counts what each inference takes.
  *
  * The model is linked in at MODEL (a file's name), as constant data, and the memory of all constants is made
- * read-only before it is touched. Reads the file "input" from the current folder: the inputs of one inference
+ * read-only before it is touched. KERNELS(K) lists the kernels that the model needs, as K(CONV, conv) and so
+ * on; no others are linked. Reads the file "input" from the current folder: the inputs of one inference
  * after the other. Writes the file "output": sizeof(cpm_model), the count of NOPS instructions that do
  * nothing, that of cpm_check and cpm_open, the stack of these two, the stack of cpm_invoke, 1 if nothing
  * behind the arena was written, the number of operators that are counted, the number of inferences (uint32
@@ -39,23 +40,11 @@ static cpm_model model;
 static uint32_t operators[OPERATORS], operators_done, loading;
 static const char *wrong;
 
+#define KERNEL(kind, name) [CPM_##kind] = &cpm_kernel_##name,
+
 #ifdef COUNT_OPERATORS
 
-static const cpm_kernel *const real[CPM_KINDS] = {
-    [CPM_CONV] = &cpm_kernel_conv,
-    [CPM_DENSE] = &cpm_kernel_dense,
-    [CPM_DEPTHWISE] = &cpm_kernel_depthwise,
-    [CPM_COLUMN] = &cpm_kernel_column,
-    [CPM_AVERAGE_POOL] = &cpm_kernel_average_pool,
-    [CPM_MAX_POOL] = &cpm_kernel_max_pool,
-    [CPM_MEAN] = &cpm_kernel_mean,
-    [CPM_ADD] = &cpm_kernel_add,
-    [CPM_MUL] = &cpm_kernel_mul,
-    [CPM_SOFTMAX] = &cpm_kernel_softmax,
-    [CPM_LUT] = &cpm_kernel_lut,
-    [CPM_COPY] = &cpm_kernel_copy,
-    [CPM_FILL] = &cpm_kernel_fill,
-};
+static const cpm_kernel *const real[CPM_KINDS] = {KERNELS(KERNEL)};
 
 static const char *check_real(const cpm_checker *checker, const cpm_op *op) {
     return real[op->kind]->check(checker, op);
@@ -69,13 +58,12 @@ static void count_real(const cpm_model *of, const cpm_op *op) {
 
 static const cpm_kernel counted = {check_real, count_real};
 
-const cpm_kernel *const cpm_kernels[CPM_KINDS] = {
-    [CPM_CONV] = &counted,    [CPM_DENSE] = &counted,        [CPM_DEPTHWISE] = &counted,
-    [CPM_COLUMN] = &counted,  [CPM_AVERAGE_POOL] = &counted, [CPM_MAX_POOL] = &counted,
-    [CPM_MEAN] = &counted,    [CPM_ADD] = &counted,          [CPM_MUL] = &counted,
-    [CPM_SOFTMAX] = &counted, [CPM_LUT] = &counted,          [CPM_COPY] = &counted,
-    [CPM_FILL] = &counted,
-};
+#define COUNTED(kind, name) [CPM_##kind] = &counted,
+const cpm_kernel *const cpm_kernels[CPM_KINDS] = {KERNELS(COUNTED)};
+
+#else
+
+const cpm_kernel *const cpm_kernels[CPM_KINDS] = {KERNELS(KERNEL)};
 
 #endif
 

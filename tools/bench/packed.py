@@ -122,10 +122,16 @@ def run(blob: bytes, values: NDArray[np.uint8], count_operators: bool = False) -
         folder = Path(name)
         (folder / "model.cpm").write_bytes(blob)
         (folder / "input").write_bytes(values.tobytes())
-        parts = [f'-DMODEL="{folder / "model.cpm"}"', *(["-DCOUNT_OPERATORS"] if count_operators else [])]
-        machine.harness(_HARNESS, "runtime", folder, parts, ["kernels"] if count_operators else [])
+        machine.harness(_HARNESS, "runtime", folder, definitions(blob, folder / "model.cpm", count_operators))
         machine.execute(folder)
         return read_output(folder, blobs.about(blob).output_bytes)
+
+
+def definitions(blob: bytes, path: Path, count_operators: bool) -> list[str]:
+    """What a compiler needs to be told to build the harness for a model that lies at ``path``."""
+    kernels = " ".join(f"K({kind.upper()}, {kind})" for kind in blobs.about(blob).kernels)
+    counting = ["-DCOUNT_OPERATORS"] if count_operators else []
+    return [f'-DMODEL="{path}"', f"-DKERNELS(K)={kernels}", *counting]
 
 
 def read_output(folder: Path, size: int) -> Run:
@@ -201,4 +207,4 @@ def flash(kinds: list[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="cicada-bench-") as name:
         path = Path(name) / "kernels.c"
         path.write_text(source, encoding="utf-8")
-        return machine.flash("runtime", _USED, [path], without="kernels")
+        return machine.flash("runtime", _USED, [path])
