@@ -1,10 +1,18 @@
-"""Where everything lies in the arena."""
+"""Where everything lies in the arena.
+
+Buffers that live from their first write to their last read share memory with others, an operator's output
+also with its own inputs as far as :mod:`overlap` allows. State (rings, and buffers with content) keeps its
+place for good, after all others.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from cicada.training.pack.format import aligned, extent, plane
+from cicada.training.pack.overlap import Overlap, contiguous, memories, overlap
+from cicada.training.pack.place import Item, place
 from cicada.training.pack.program import Buffer, Conv, Dense, Depthwise, Op, Program, Ring
 
 
@@ -17,7 +25,7 @@ class Plan:
         scratch: of each operator that needs scratch memory.
         strips: rows of a strip of each depthwise convolution.
         arena: bytes of the arena.
-        bound: bytes below which no plan of this program can come.
+        bound: bytes below which no plan of this program can come: the most that lives at one time.
     """
 
     places: dict[Buffer | Ring, int]
@@ -32,28 +40,116 @@ def scratch_size(op: Op, strip: int = 0) -> int:
     if isinstance(op, Conv):
         return 4 * op.window.kernel[0] * op.window.kernel[1] * op.input.c
     if isinstance(op, Dense):
-        view = op.input
-        whole = view.h == 1 or view.row == view.w * view.c
-        contiguous = whole and (view.pitch == view.c or view.w == 1)
-        return 0 if contiguous and not isinstance(view.memory, Ring) else view.h * view.w * view.c
+        return 0 if contiguous(op) else op.input.h * op.input.w * op.input.c
     if isinstance(op, Depthwise):
-        (height, width), (down, right), (deep, wide) = (
-            op.window.kernel,
-            op.window.stride,
-            op.window.dilation,
-        )
-        return plane(extent(strip, down, height, deep), extent(op.output.w, right, width, wide))
+        window = op.window
+        rows = extent(strip, window.stride[0], window.kernel[0], window.dilation[0])
+        return plane(rows, extent(op.output.w, window.stride[1], window.kernel[1], window.dilation[1]))
     return 0
 
 
 def plan(program: Program) -> Plan:
-    """Place the memory of a program."""
-    places: dict[Buffer | Ring, int] = {}
-    top = 0
-    for memory in (*program.buffers, *program.rings):
-        places[memory] = top
-        top += aligned(memory.size)
-    strips = {op: op.strip or op.output.h for op in program.ops if isinstance(op, Depthwise)}
-    sizes = {op: scratch_size(op, strips.get(op, 0)) for op in program.ops}
-    scratch = {op: top for op, size in sizes.items() if size}
-    return Plan(places, scratch, strips, top + aligned(max(sizes.values(), default=0)), 0)
+    """Place the memory of a program.
+
+    Depthwise convolutions work in as few strips as cost no memory. Equal programs give equal plans.
+    """
+    lives = _Lives(program)
+    options = {op: _strips(op) for op in program.ops if isinstance(op, Depthwise)}
+    peaks = {op: {strip: lives.peak(op, strip) for strip in options[op]} for op in options}
+    others = (lives.peak(op, 0) for op in program.ops if op not in options)
+    bound = max([*others, *(min(found.values()) for found in peaks.values()), lives.resting], default=0)
+    # As many rows as do not raise what the whole needs at least; or, if that turns out too hard, as few.
+    generous = {op: max(s for s in options[op] if peaks[op][s] <= bound) for op in options}
+    sparing = {op: min(options[op], key=lambda s, op=op: (peaks[op][s], -s)) for op in options}
+    best = lives.place(generous, bound)
+    if best[0] + lives.state > bound and sparing != generous:
+        best = min(best, lives.place(sparing, bound), key=lambda found: found[0])
+    return lives.finish(best, bound)
+
+
+def _strips(op: Depthwise) -> list[int]:
+    """Strips worth a try: those that divide the rows into one more strip each, as evenly as can be."""
+    if op.strip:
+        return [op.strip]
+    return sorted({-(-op.output.h // count) for count in range(1, op.output.h + 1)})
+
+
+class _Lives:
+    """Who lives when. Operators are numbered from 0; the host writes before and reads after all of them."""
+
+    def __init__(self, program: Program) -> None:
+        self._ops = program.ops
+        self._rules: dict[tuple[Op, Buffer, int], Overlap] = {}
+        every = [program.input, *program.buffers, *program.rings, program.output]
+        self._first: dict[Buffer | Ring, int] = {program.input: -1}
+        self._last: dict[Buffer | Ring, int] = {program.input: -1}
+        for number, op in enumerate(program.ops):
+            reads, target = memories(op)
+            for memory in (*reads, target):
+                every.append(memory)
+                self._first.setdefault(memory, number)
+                self._last[memory] = number
+        self._first.setdefault(program.output, len(program.ops))
+        self._last[program.output] = len(program.ops)
+        self._number = {op: number for number, op in enumerate(program.ops)}
+        every = list(dict.fromkeys(every))
+        kept = [memory for memory in every if memory.initial is not None]
+        # Memory with one value next to its like, so that one record of the model can set both.
+        self._kept = sorted(kept, key=lambda m: (m.initial.min() != m.initial.max(), int(m.initial.min())))
+        self._passing = [memory for memory in every if memory.initial is None and memory in self._first]
+        #: Bytes of all state.
+        self.state = sum(aligned(memory.size) for memory in kept)
+        #: Bytes that the input, or the output, needs with all state.
+        self.resting = self.state + max(aligned(m.size) for m in (program.input, program.output))
+
+    def rules(self, op: Op, strip: int) -> dict[Buffer, Overlap]:
+        """How the operator's output may lie over those of its inputs that nobody needs afterwards."""
+        number = self._number[op]
+        reads, target = memories(op)
+        if target.initial is not None or self._first[target] != number:
+            return {}
+        found = {}
+        for memory in reads:
+            if memory.initial is None and memory is not target and self._last[memory] == number:
+                if (op, memory, strip) not in self._rules:
+                    self._rules[op, memory, strip] = overlap(op, memory, strip)
+                found[memory] = self._rules[op, memory, strip]
+        return found
+
+    def peak(self, op: Op, strip: int) -> int:
+        """Bytes that live while the operator runs, what its output shares with its inputs counted once."""
+        number = self._number[op]
+        alive = [m for m in self._passing if self._first[m] <= number <= self._last[m]]
+        target = aligned(memories(op)[1].size)
+        shared = sum(
+            rule.most(aligned(memory.size), target) for memory, rule in self.rules(op, strip).items()
+        )
+        total = sum(aligned(memory.size) for memory in alive) - min(shared, target)
+        return self.state + total + aligned(scratch_size(op, strip))
+
+    def place(self, strips: Mapping[Depthwise, int], bound: int) -> tuple[int, dict, dict, Mapping]:
+        """Bytes of all that passes, places of it and of scratch memory, and the strips."""
+        numbers = {memory: i for i, memory in enumerate(self._passing)}
+        items = [Item(aligned(m.size), self._first[m], self._last[m]) for m in self._passing]
+        overlaps: dict[tuple[int, int], Overlap] = {}
+        users = []
+        for number, op in enumerate(self._ops):
+            for memory, rule in self.rules(op, strips.get(op, 0)).items():
+                overlaps[numbers[memory], numbers[memories(op)[1]]] = rule
+            size = scratch_size(op, strips.get(op, 0))
+            if size:
+                users.append(op)
+                items.append(Item(aligned(size), number, number))
+        found = place(items, overlaps, bound - self.state)
+        span = max((at + item.size for at, item in zip(found, items, strict=True)), default=0)
+        places = dict(zip(self._passing, found, strict=False))
+        scratch = dict(zip(users, found[len(self._passing) :], strict=True))
+        return span, places, scratch, strips
+
+    def finish(self, best: tuple[int, dict, dict, Mapping], bound: int) -> Plan:
+        """The plan, with state after all that passes."""
+        top, places, scratch, strips = best
+        for memory in self._kept:
+            places[memory] = top
+            top += aligned(memory.size)
+        return Plan(places, scratch, dict(strips), top, bound)
