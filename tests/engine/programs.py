@@ -12,7 +12,7 @@ def requant(rng: np.random.Generator, n: int) -> Requant:
     """Scaling of ``n`` channels that spreads sums of some hundred products over the output's range."""
     bias = rng.integers(-500, 500, n).astype(np.int32)
     multiplier = rng.integers(1 << 30, (1 << 31) - 1, n).astype(np.int32)
-    return Requant(bias, multiplier, np.full(n, -8, np.int32), 3, -128, -128, 127)
+    return Requant(bias, multiplier, np.full(n, -8, np.int32), 3, 3, -128, 127)
 
 
 def separable(size: int = 10, channels: int = 16, classes: int = 6, seed: int = 1) -> Program:
