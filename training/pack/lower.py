@@ -51,7 +51,6 @@ class _Lowering:
     def __init__(self, graph: Graph) -> None:
         self._graph = graph
         self._memory = Memory()
-        self._needed = _needed(graph)
         self._last_use = {
             tensor: number
             for number, operator in enumerate(graph.operators)
@@ -74,9 +73,8 @@ class _Lowering:
         """The whole program."""
         graph, memory = self._graph, self._memory
         for number, operator in enumerate(graph.operators):
-            if operator in self._needed:
-                memory.operator = operator
-                self._lower(operator, number)
+            memory.operator = operator
+            self._lower(operator, number)
         memory.operator = None
         result = Layout.dense(self._output, graph.output.elements)
         if memory.layout(graph.output) != result:
@@ -139,7 +137,7 @@ class _Lowering:
         if source in self._tables:
             source, first = self._tables[source]
             table = tables.composed(first, table)
-        users = [user for user in self._needed if output in user.inputs]
+        users = [user for user in self._graph.operators if output in user.inputs]
         if output is not self._graph.output and len(users) == 1 and _table(users[0]) is not None:
             self._tables[output] = source, table
             self._last_use[source] = max(self._last_use[source], self._last_use[output])
@@ -154,16 +152,3 @@ def _table(operator: Operator) -> NDArray[np.uint8] | None:
         return tables.unary(operator)
     except ValueError as error:
         raise PackError(str(error), operator) from error
-
-
-def _needed(graph: Graph) -> dict[Operator, None]:
-    """Operators that the output or a state depends on, in their order."""
-    read = {op.attributes["variable"] for op in graph.operators if op.kind == "READ_VARIABLE"}
-    wanted = {graph.output}
-    found: list[Operator] = []
-    for operator in reversed(graph.operators):
-        kept = operator.kind == "ASSIGN_VARIABLE" and operator.attributes["variable"] in read
-        if kept or any(tensor in wanted for tensor in operator.outputs):
-            found.append(operator)
-            wanted.update(tensor for tensor in operator.inputs if tensor is not None)
-    return dict.fromkeys(reversed(found))

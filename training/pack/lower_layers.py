@@ -49,7 +49,7 @@ def depthwise(memory: Memory, operator: Operator) -> None:
             Column(
                 output.name,
                 macs,
-                input=memory.view(source, *inside, rings=True),
+                input=memory.view(source, *inside),
                 output=memory.out(output, *outside),
                 window=window,
                 weights=np.ascontiguousarray(weights[:, 0]),
@@ -62,7 +62,7 @@ def depthwise(memory: Memory, operator: Operator) -> None:
         Depthwise(
             output.name,
             macs,
-            input=memory.view(source, *inside, rings=True),
+            input=memory.view(source, *inside),
             output=memory.out(output, *outside),
             window=window,
             weights=np.ascontiguousarray(weights),
@@ -89,7 +89,7 @@ def fully_connected(memory: Memory, operator: Operator) -> None:
         Conv(
             output.name,
             weights.size * rows,
-            input=memory.view(source, *inside, rings=upright),
+            input=memory.view(source, *inside),
             output=memory.out(output, *outside),
             window=Window((1, 1)),
             weights=weights[:, None, None, :],
@@ -124,7 +124,7 @@ def _conv(memory: Memory, operator: Operator, weights: NDArray[np.int8]) -> None
         Conv(
             output.name,
             output.elements * (weights.size // len(weights)),
-            input=memory.view(source, *inside, rings=True),
+            input=memory.view(source, *inside),
             output=memory.out(output, *outside),
             window=window,
             weights=np.ascontiguousarray(weights),

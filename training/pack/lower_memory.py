@@ -69,12 +69,9 @@ class Memory:
             self.layouts[tensor] = copy
         return self.layouts[tensor]
 
-    def view(self, tensor: Tensor, h: int, w: int, c: int, rings: bool = False) -> View:
-        """A tensor as rows, pixels and channels to read; on a ring only if the operator takes ``rings``."""
-        layout = self.layout(tensor)
-        if isinstance(layout.memory, Ring) and not rings:
-            layout = self.dense(tensor)
-        found = layout.view(h, w, c) or self.dense(tensor).view(h, w, c)
+    def view(self, tensor: Tensor, h: int, w: int, c: int) -> View:
+        """A tensor as rows, pixels and channels to read; copied if it does not lie so."""
+        found = self.layout(tensor).view(h, w, c) or self.dense(tensor).view(h, w, c)
         if found is None:
             raise self._too_large(tensor, h, w, c)
         return found
@@ -105,8 +102,6 @@ class Memory:
         :meth:`add` must follow.
         """
         layout = self.layout(source)
-        if isinstance(layout.memory, Ring):
-            layout = self.dense(source)
         target = self.targets.get(output)
         views = common([layout, target]) if target is not None else None
         if views is None:

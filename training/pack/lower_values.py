@@ -14,6 +14,9 @@ from cicada.training.pack.lower_memory import Memory
 from cicada.training.pack.program import Binary, Lut, Mean, Pool, Ring, Softmax, View, Window
 from cicada.training.pack.views import Layout, flat_shape
 
+#: The sum of so many exponentials fits its fixed-point format (firmware/engine/runtime/softmax.c).
+SOFTMAX_CHANNELS = 4095
+
 
 def pool(memory: Memory, operator: Operator) -> None:
     """AVERAGE_POOL_2D and MAX_POOL_2D."""
@@ -40,6 +43,10 @@ def softmax(memory: Memory, operator: Operator) -> None:
     """SOFTMAX over the last dimension."""
     source, output = _ends(operator)
     channels = source.shape[-1]
+    if channels > SOFTMAX_CHANNELS:
+        raise PackError(
+            f"a softmax of more than {SOFTMAX_CHANNELS} values is not supported", operator, source
+        )
     shape = (source.elements // channels, 1, channels)
     memory.add(
         Softmax(
@@ -65,6 +72,8 @@ def mean(memory: Memory, operator: Operator) -> None:
             runs.append((count, gone))
     if not runs or runs[-1][1]:
         runs.append((1, False))
+    if len(runs) == 2 and isinstance(memory.layout(source).memory, Ring):
+        runs.insert(1, (1, False))  # a ring's rows are a view's rows
     if len(runs) > 3:
         kept = [axis for axis in range(len(source.shape)) if axis not in axes]
         order = memory.dense(source).transposed(source.shape, [*kept, *axes])
