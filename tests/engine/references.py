@@ -24,7 +24,7 @@ class Reference:
     def check(self, pcm: np.ndarray, step_ms: int) -> np.ndarray:
         """Assert that both make the same frames of ``pcm`` and return them, ``uint16[frames, 40]``."""
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(engine, "_library", lambda: self.library)
+            patch.setattr(engine, "library", lambda: self.library)
             ours = engine.FrontEnd(step_ms).feed(pcm)
         np.testing.assert_array_equal(ours, self.frames(pcm, step_ms).astype(np.uint16))
         return ours

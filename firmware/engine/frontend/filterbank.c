@@ -1,63 +1,78 @@
 #include "stages.h"
 
-/* One division turns the root of x and its remainder into those of x with 2 * bits more low bits
- * (Zimmermann 1999, "Karatsuba Square Root", INRIA RR-3805). Right if root has its top bit set and at
- * least `bits` bits: then the quotient is at most one too large. */
-static void extend(uint32_t *root, uint32_t *remainder, uint32_t low, unsigned bits) {
-    const uint32_t dividend = *remainder << bits | low >> bits;
-    const uint32_t quotient = dividend / (2 * *root);
-    const uint32_t rest = dividend - quotient * 2 * *root;
-    const int32_t left =
-        (int32_t)(rest << bits | (low & ((1u << bits) - 1))) - (int32_t)(quotient * quotient);
-    *root = (*root << bits) + quotient;
-    *remainder = (uint32_t)left;
-    if (left < 0) {
-        *remainder += 2 * *root - 1;
-        *root -= 1;
+/* Integer root of x >= 2^30, and what its square leaves of x. */
+static uint32_t root_of_word(uint32_t x, uint32_t *remainder) {
+    /* Heron's step from 8 bits gives a root of 16 that is right or one too large. */
+    const uint32_t seed = (uint32_t)fe_sqrt_seed[(x >> 24) - 64] << 8;
+    uint32_t root = (seed + x / seed) / 2;
+    uint32_t left = x - root * root;
+    if (left >> 31 != 0) {
+        root -= 1;
+        left += 2 * root + 1;
     }
+    *remainder = left;
+    return root;
+}
+
+/* sqrt(x) rounded to nearest, for x < 2^32. */
+static uint32_t rounded_sqrt_of_word(uint32_t x) {
+    if (x == 0) {
+        return 0;
+    }
+    const unsigned half_shift = (32 - fe_bit_length(x)) / 2;
+    uint32_t remainder;
+    const uint32_t root = root_of_word(x << 2 * half_shift, &remainder);
+    if (half_shift != 0) {
+        /* The shift leaves a bit below the integer root, and that is the rounding. */
+        return ((root >> (half_shift - 1)) + 1) >> 1;
+    }
+    /* The reference takes such numbers through a 16-bit routine that cannot round up to 2^16. */
+    return root + (remainder > root && root != 0xffff);
 }
 
 /* sqrt(x) rounded to nearest, for x < 2^50. */
 static uint32_t rounded_sqrt(uint64_t x) {
-    if (x == 0) {
-        return 0;
+    const uint32_t high = (uint32_t)(x >> 32), low = (uint32_t)x;
+    if (high == 0) {
+        return rounded_sqrt_of_word(low);
     }
-    /* With x shifted by an even number to 51 or 52 bits, the root has 26: eight from the table, eight and
-     * ten from the divisions. All but x itself fits 32 bits. */
-    const uint32_t high = (uint32_t)(x >> 32);
-    const unsigned bits = high ? 32 + fe_bit_length(high) : fe_bit_length((uint32_t)x);
-    const unsigned half_shift = (52 - bits) / 2;
-    x <<= 2 * half_shift;
-    const uint32_t top = (uint32_t)(x >> 36);
-    uint32_t root = fe_sqrt_seed[(top >> 8) - 64];
-    uint32_t remainder = top - root * root;
-    if (remainder > 2 * root) {
-        remainder -= 2 * root + 1;
-        root += 1;
-    }
-    extend(&root, &remainder, (uint32_t)(x >> 20) & 0xffff, 8);
-    extend(&root, &remainder, (uint32_t)x & 0xfffff, 10);
-    /* x < 2^50 leaves a bit below the integer root, and that is the rounding. The reference takes numbers
-     * below 2^32 through a 16-bit routine that cannot round up to 2^16. */
-    const uint32_t rounded = ((root >> (half_shift - 1)) + 1) >> 1;
-    return rounded == 0x10000 && high == 0 ? 0xffff : rounded;
+    /* With x shifted by an even number to 51 or 52 bits, the root has 26: sixteen from the upper word, and
+     * ten from dividing what is left (Zimmermann 1999, "Karatsuba Square Root", INRIA RR-3805). The quotient
+     * is at most one too large. */
+    const unsigned half_shift = (20 - fe_bit_length(high)) / 2;
+    uint32_t remainder;
+    const uint32_t upper =
+        root_of_word(high << (2 * half_shift + 12) | low >> (20 - 2 * half_shift), &remainder);
+    const uint32_t rest = low << 2 * half_shift & 0xfffff;
+    const uint32_t dividend = remainder << 10 | rest >> 10;
+    const uint32_t quotient = dividend / (2 * upper);
+    const uint32_t left = (dividend - quotient * 2 * upper) << 10 | (rest & 0x3ff);
+    const uint32_t root = (upper << 10) + quotient - (left < quotient * quotient);
+    return ((root >> (half_shift - 1)) + 1) >> 1;
 }
 
 void fe_filterbank(const fe_bin bins[FE_FFT / 2], unsigned shift, uint32_t channels[FE_CHANNELS]) {
     const fe_bin *bin = bins + FE_BIN_FIRST;
     const uint16_t *weight = fe_band_weight;
-    uint64_t rising = 0;
+    /* Sums of the upper and of the lower halves of energies: no product or sum of them leaves 32 bits. */
+    uint32_t rising_high = 0, rising_low = 0;
     for (unsigned band = 0; band < FE_BANDS; band++) {
-        uint64_t falling = 0, total = 0;
-        for (unsigned n = fe_band_width[band]; n != 0; n--) {
-            const uint32_t energy = bin++->energy;
-            falling += (uint64_t)energy * *weight++;
-            total += energy;
-        }
+        uint32_t falling_high = 0, falling_low = 0, total_high = 0, total_low = 0;
+        const fe_bin *end = bin + fe_band_width[band];
+        do {
+            const uint32_t high = bin->r >> 16, low = bin->r & 0xffff;
+            falling_high += high * *weight;
+            falling_low += low * *weight;
+            total_high += high;
+            total_low += low;
+            weight++;
+        } while (++bin != end);
         if (band != 0) {
-            channels[band - 1] = rounded_sqrt(rising + falling) >> shift;
+            const uint64_t sum = ((uint64_t)(rising_high + falling_high) << 16) + rising_low + falling_low;
+            channels[band - 1] = rounded_sqrt(sum) >> shift;
         }
         /* The two weights of a bin add up to one, so the other share needs no product of its own. */
-        rising = (total << FE_BAND_BITS) - falling;
+        rising_high = (total_high << FE_BAND_BITS) - falling_high;
+        rising_low = (total_low << FE_BAND_BITS) - falling_low;
     }
 }

@@ -56,25 +56,29 @@ def hann() -> list[int]:
 
 
 def slots() -> list[int]:
-    """Where element n of the 256-point FFT goes before the first pass: its base-4 digits reversed."""
-    return [(n & 3) << 6 | (n & 12) << 2 | (n & 48) >> 2 | n >> 6 for n in range(FFT // 2)]
+    """Where input n = 0..63 of the 256-point FFT goes before the first pass: its base-4 digits reversed.
+
+    Inputs n + 64, n + 128 and n + 192 differ in the last of the reversed digits: they follow it.
+    """
+    return [(n & 3) << 6 | (n & 12) << 2 | (n & 48) >> 2 for n in range(FFT // 8)]
 
 
-def _phasor(phase: float) -> tuple[int, int]:
-    """``(cos, sin)`` as kissfft's 16-bit build rounds them (``kf_cexp`` in _kiss_fft_guts.h)."""
-    return math.floor(0.5 + 32767 * math.cos(phase)), math.floor(0.5 + 32767 * math.sin(phase))
+def _doubled_phasor(phase: float) -> tuple[int, int]:
+    """Twice ``(cos, sin)`` as kissfft's 16-bit build rounds them (``kf_cexp`` in _kiss_fft_guts.h)."""
+    return 2 * math.floor(0.5 + 32767 * math.cos(phase)), 2 * math.floor(0.5 + 32767 * math.sin(phase))
 
 
 def twiddles() -> list[tuple[int, int]]:
-    """``w^k, w^2k, w^3k`` for k = 0..63, ``w = exp(-2 pi j / 256)`` (``kiss_fft_alloc``)."""
+    """Twice ``w^k, w^2k, w^3k`` for k = 0..63, ``w = exp(-2 pi j / 256)`` (``kiss_fft_alloc``)."""
     half = FFT // 2
-    return [_phasor(-2 * math.pi * k * power / half) for k in range(half // 4) for power in (1, 2, 3)]
+    return [_doubled_phasor(-2 * math.pi * k * power / half) for k in range(half // 4) for power in (1, 2, 3)]
 
 
 def split_twiddles() -> list[tuple[int, int]]:
-    """``exp(-j pi (k / 256 + 1/2))`` for k = 0..128 (``kiss_fftr_alloc``, which starts at k = 1)."""
-    half = FFT // 2
-    return [_phasor(-math.pi * (k / half + 0.5)) for k in range(half // 2 + 1)]
+    """Twice ``-exp(-j pi (k / 256 + 1/2))`` from the first bin needed to k = 128 (``kiss_fftr_alloc``)."""
+    half, (first, _, _) = FFT // 2, bands()
+    doubled = [_doubled_phasor(-math.pi * (k / half + 0.5)) for k in range(first, half // 2 + 1)]
+    return [(-r, -i) for r, i in doubled]
 
 
 def _mel(hertz: float) -> float:
@@ -115,6 +119,8 @@ def bands() -> tuple[int, list[int], list[int]]:
     for c in range(CHANNELS):
         if (sums[c + 1] + (widths[c] << BAND_BITS) - sums[c]) * 2 * 32767**2 >= 1 << 50:
             raise ValueError(f"the energy of channel {c} can exceed what filterbank.c takes the root of")
+    if max(widths) * 0xFFFF << BAND_BITS >= 1 << 32:
+        raise ValueError("a band is too wide for the sums of half energies in filterbank.c")
     return first, widths, weights
 
 
@@ -153,11 +159,19 @@ def log2_correction() -> list[int]:
 
 
 def sqrt_seeds() -> list[int]:
-    """Square root of the 16-bit numbers with upper byte 64..255, exact or one too small."""
-    seeds = [math.isqrt(upper << 8) for upper in range(64, 256)]
-    if any(math.isqrt(((64 + i) << 8) + 255) > seed + 1 for i, seed in enumerate(seeds)):
-        raise ValueError("a seed is further off than filterbank.c corrects")
+    """Upper eight of the 16 bits of the root of a 32-bit number, for its upper byte 64..255."""
+    seeds = [min(255, round(math.sqrt((upper + 0.5) * 256))) for upper in range(64, 256)]
+    for upper, seed in enumerate(seeds, 64):
+        for root in (math.sqrt(upper << 24), math.sqrt((upper + 1) << 24)):
+            # Heron's step from s leaves of its error e no more than e^2 / 2s.
+            if (256 * seed - root) ** 2 >= 2 * 256 * seed:
+                raise ValueError("a seed is further off than filterbank.c corrects")
     return seeds
+
+
+def bit_lengths() -> list[int]:
+    """Number of significant bits of 0..255."""
+    return [n.bit_length() for n in range(256)]
 
 
 def _array(kind: str, name: str, values: Iterable[object]) -> tuple[str, str]:
@@ -199,10 +213,11 @@ def render() -> dict[str, str]:
         _array("int16_t", "fe_hann", hann()),
         _array("uint8_t", "fe_slot", slots()),
         _array("fe_complex", "fe_twiddle", twiddles()),
-        _array("fe_complex", "fe_split_twiddle", split_twiddles()),
+        _array("fe_split", "fe_split_twiddle", split_twiddles()),
         _array("uint8_t", "fe_band_width", widths),
         _array("uint16_t", "fe_band_weight", weights),
         _array("uint8_t", "fe_sqrt_seed", sqrt_seeds()),
+        _array("uint8_t", "fe_bits", bit_lengths()),
         _array("fe_gain", "fe_pcan_gain", gains()),
         _array("uint16_t", "fe_log2_correction", log2_correction()),
     ]
@@ -211,6 +226,9 @@ def render() -> dict[str, str]:
     header = note + "#ifndef CICADA_FRONTEND_TABLES_H\n#define CICADA_FRONTEND_TABLES_H\n\n"
     header += '#include <stdint.h>\n\n#include "frontend.h"\n\n'
     header += "".join(f"#define {name} {value} /* {text} */\n" for name, value, text in constants)
+    header += "\ntypedef struct {\n    int32_t r, i;\n} fe_complex;\n"
+    header += "\n/* Negated, as both parts of all these are below 0 or 0. */\n"
+    header += "typedef struct {\n    uint16_t r, i;\n} fe_split;\n"
     header += "\n/* Gain over the x of one bit length: value + slope t + curve t^2, t = 0..1. */\n"
     header += "typedef struct {\n    int16_t value, slope, curve;\n} fe_gain;\n\n"
     header += "".join(declaration for declaration, _ in arrays) + "\n#endif\n"

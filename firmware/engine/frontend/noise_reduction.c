@@ -1,19 +1,30 @@
 #include "stages.h"
 
-/* (a * x + b * y) / 2^14, in 64 bits as the products need them. */
-static uint32_t blend(uint32_t a, uint32_t x, uint32_t b, uint32_t y) {
-    return (uint32_t)(((uint64_t)a * x + (uint64_t)b * y) >> FE_NOISE_BITS);
+/* x times a share with FE_NOISE_BITS of fraction, rounded down */
+static uint32_t part(uint32_t x, uint32_t share) {
+    return (uint32_t)(((uint64_t)x * (share << (32 - FE_NOISE_BITS))) >> 32);
+}
+
+/* The reference's fine * s + noise * (1 - s), rounded down, is noise + (fine - noise) * s. The sign of that
+ * difference says how to round its part, and whether any signal can be above the noise. */
+static inline uint32_t reduced(uint32_t *noise, uint32_t signal, uint32_t smoothing) {
+    const uint32_t fine = signal << FE_NOISE_SMOOTHING_BITS; /* wraps, as in the reference */
+    const uint32_t before = *noise, floor = part(signal, FE_NOISE_FLOOR);
+    if (fine < before) {
+        const uint32_t fall = before - fine;
+        const bool inexact = fall * (smoothing << (32 - FE_NOISE_BITS)) != 0;
+        *noise = before - part(fall, smoothing) - inexact;
+        return floor;
+    }
+    const uint32_t estimate = before + part(fine - before, smoothing);
+    *noise = estimate;
+    const uint32_t above = (fine - estimate) >> FE_NOISE_SMOOTHING_BITS;
+    return above > floor ? above : floor;
 }
 
 void fe_noise_reduction(uint32_t noise[FE_CHANNELS], uint32_t channels[FE_CHANNELS]) {
-    for (unsigned c = 0; c < FE_CHANNELS; c++) {
-        const uint32_t signal = channels[c];
-        const uint32_t smoothing = c & 1 ? FE_NOISE_ODD : FE_NOISE_EVEN;
-        const uint32_t fine = signal << FE_NOISE_SMOOTHING_BITS; /* wraps, as in the reference */
-        const uint32_t estimate = blend(fine, smoothing, noise[c], (1u << FE_NOISE_BITS) - smoothing);
-        noise[c] = estimate;
-        const uint32_t above = estimate > fine ? 0 : (fine - estimate) >> FE_NOISE_SMOOTHING_BITS;
-        const uint32_t floor = blend(signal, FE_NOISE_FLOOR, 0, 0);
-        channels[c] = above > floor ? above : floor;
+    for (unsigned c = 0; c < FE_CHANNELS; c += 2) {
+        channels[c] = reduced(&noise[c], channels[c], FE_NOISE_EVEN);
+        channels[c + 1] = reduced(&noise[c + 1], channels[c + 1], FE_NOISE_ODD);
     }
 }

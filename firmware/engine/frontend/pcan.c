@@ -7,8 +7,7 @@
 
 static uint32_t gain_at(uint32_t noise) {
     const unsigned bits = fe_bit_length(noise);
-    const uint32_t aligned = bits <= 11 ? noise << (11 - bits) : noise >> (bits - 11);
-    const int32_t t = (int32_t)(aligned & ((1 << FRACTION_BITS) - 1));
+    const int32_t t = (int32_t)(noise << (-bits & 31) << 1 >> (32 - FRACTION_BITS));
     const fe_gain *g = &fe_pcan_gain[bits];
     const int32_t slope = ((g->curve * t) >> 5) + g->slope * 32;
     return (uint32_t)(g->value + ((slope * t + (1 << 14)) >> 15));

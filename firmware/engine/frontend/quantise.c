@@ -2,10 +2,13 @@
 
 #include "frontend.h"
 
+/* 2^16 * 5 / 13. Near enough for the levels up to 255, and those above are clamped. */
+#define SCALE 25206u
+
 void fe_quantise(const uint16_t *in, int8_t *out, size_t n) {
     for (size_t k = 0; k < n; k++) {
-        const uint32_t level = (in[k] * 10u + 13) / 26; /* round(v * 5 / 13) */
-        out[k] = (int8_t)((int32_t)(level < 255 ? level : 255) - 128);
+        const uint32_t level = (in[k] * SCALE + (1u << 15)) >> 16;
+        out[k] = (int8_t)((level < 255 ? level : 255) - 128);
     }
 }
 

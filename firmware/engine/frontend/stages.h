@@ -28,9 +28,12 @@ void fe_pcan(const uint32_t noise[FE_CHANNELS], uint32_t channels[FE_CHANNELS]);
 /* 64 times the natural logarithm. */
 void fe_log_scale(const uint32_t channels[FE_CHANNELS], uint16_t out[FE_CHANNELS]);
 
-/* Number of significant bits, 0 for 0. */
+/* Number of significant bits, 0 for 0. From a table, as not all cores count leading zeros. */
 static inline unsigned fe_bit_length(uint32_t x) {
-    return x == 0 ? 0 : 32 - (unsigned)__builtin_clz(x);
+    if (x < 1u << 16) {
+        return x < 1u << 8 ? fe_bits[x] : 8u + fe_bits[x >> 8];
+    }
+    return x < 1u << 24 ? 16u + fe_bits[x >> 16] : 24u + fe_bits[x >> 24];
 }
 
 #endif

@@ -23,18 +23,28 @@
 #define FE_LOG_BITS 16 /* fraction bits of the logarithm */
 #define FE_LOG_SEGMENT_BITS 7 /* log2 of the table's segments */
 
+typedef struct {
+    int32_t r, i;
+} fe_complex;
+
+/* Negated, as both parts of all these are below 0 or 0. */
+typedef struct {
+    uint16_t r, i;
+} fe_split;
+
 /* Gain over the x of one bit length: value + slope t + curve t^2, t = 0..1. */
 typedef struct {
     int16_t value, slope, curve;
 } fe_gain;
 
 extern const int16_t fe_hann[480];
-extern const uint8_t fe_slot[256];
+extern const uint8_t fe_slot[64];
 extern const fe_complex fe_twiddle[192];
-extern const fe_complex fe_split_twiddle[129];
+extern const fe_split fe_split_twiddle[124];
 extern const uint8_t fe_band_width[41];
 extern const uint16_t fe_band_weight[236];
 extern const uint8_t fe_sqrt_seed[192];
+extern const uint8_t fe_bits[256];
 extern const fe_gain fe_pcan_gain[33];
 extern const uint16_t fe_log2_correction[129];
 
