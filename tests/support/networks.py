@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from support.programs import buffer, column, conv, dense, depthwise, program, whole
 
 from cicada.training.pack.program import (
     Binary,
@@ -18,6 +17,7 @@ from cicada.training.pack.program import (
     View,
     Window,
 )
+from support.programs import buffer, column, conv, dense, depthwise, program, whole
 
 Shape = tuple[int, int, int]
 
@@ -58,6 +58,21 @@ class Network:
         self.now = self.view((a.h, a.w, a.c))
         numbers = {"a_offset": 128, "b_offset": 128, "out_zero": -128, "low": -128, "high": 127}
         self.ops.append(Binary(f"add {len(self.ops)}", kind="add", a=a, b=b, output=self.now, **numbers))
+        return self.now
+
+    def lut(self) -> View:
+        """A table."""
+        source, self.now = self.now, self.view((self.now.h, self.now.w, self.now.c))
+        table = np.arange(256, dtype=np.uint8)
+        self.ops.append(Lut(f"lut {len(self.ops)}", input=source, output=self.now, table=table))
+        return self.now
+
+    def beside(self, a: View, b: View) -> View:
+        """1x1 convolutions of two views into the channels of one buffer."""
+        self.now = self.view((a.h, a.w, a.c + b.c))
+        for view, start in ((a, 0), (b, a.c)):
+            part = View(self.now.memory, a.h, a.w, view.c, start, self.now.c)
+            self.ops.append(conv(view, part, Window((1, 1)), f"conv {len(self.ops)}"))
         return self.now
 
     def pool(self, shape: Shape, kernel: tuple[int, int]) -> View:

@@ -7,7 +7,6 @@ place for good, after all others.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from cicada.training.pack.format import aligned, extent, plane
@@ -51,20 +50,34 @@ def scratch_size(op: Op, strip: int = 0) -> int:
 def plan(program: Program) -> Plan:
     """Place the memory of a program.
 
-    Depthwise convolutions work in as few strips as cost no memory. Equal programs give equal plans.
+    Depthwise convolutions work in as few strips as cost at most 1/64 of the arena, because each strip reads
+    the rows that it shares with the next once more. Equal programs give equal plans.
     """
     lives = _Lives(program)
     options = {op: _strips(op) for op in program.ops if isinstance(op, Depthwise)}
     peaks = {op: {strip: lives.peak(op, strip) for strip in options[op]} for op in options}
-    others = (lives.peak(op, 0) for op in program.ops if op not in options)
-    bound = max([*others, *(min(found.values()) for found in peaks.values()), lives.resting], default=0)
-    # As many rows as do not raise what the whole needs at least; or, if that turns out too hard, as few.
-    generous = {op: max(s for s in options[op] if peaks[op][s] <= bound) for op in options}
+    rest = max([*(lives.peak(op, 0) for op in program.ops if op not in options), lives.resting])
+    bound = max([rest, *(min(found.values()) for found in peaks.values())])
+    allowed = bound + bound // 64
+
+    def placed(strips: dict[Depthwise, int]) -> _Placed:
+        return lives.place(strips, max([rest, *(peaks[op][strip] for op, strip in strips.items())]))
+
+    best = placed({op: max(s for s in options[op] if peaks[op][s] <= allowed) for op in options})
     sparing = {op: min(options[op], key=lambda s, op=op: (peaks[op][s], -s)) for op in options}
-    best = lives.place(generous, bound)
-    if best[0] + lives.state > bound and sparing != generous:
-        best = min(best, lives.place(sparing, bound), key=lambda found: found[0])
+    if best.arena > allowed and sparing != best.strips:
+        best = min(best, placed(sparing), key=lambda found: found.arena)
     return lives.finish(best, bound)
+
+
+@dataclass(frozen=True)
+class _Placed:
+    """A try: bytes with all state, places of buffers without state and of scratch memory, and strips."""
+
+    arena: int
+    places: dict[Buffer | Ring, int]
+    scratch: dict[Op, int]
+    strips: dict[Depthwise, int]
 
 
 def _strips(op: Depthwise) -> list[int]:
@@ -100,7 +113,8 @@ class _Lives:
         #: Bytes of all state.
         self.state = sum(aligned(memory.size) for memory in kept)
         #: Bytes that the input, or the output, needs with all state.
-        self.resting = self.state + max(aligned(m.size) for m in (program.input, program.output))
+        ends = [m for m in (program.input, program.output) if m.initial is None]
+        self.resting = self.state + max((aligned(memory.size) for memory in ends), default=0)
 
     def rules(self, op: Op, strip: int) -> dict[Buffer, Overlap]:
         """How the operator's output may lie over those of its inputs that nobody needs afterwards."""
@@ -127,8 +141,8 @@ class _Lives:
         total = sum(aligned(memory.size) for memory in alive) - min(shared, target)
         return self.state + total + aligned(scratch_size(op, strip))
 
-    def place(self, strips: Mapping[Depthwise, int], bound: int) -> tuple[int, dict, dict, Mapping]:
-        """Bytes of all that passes, places of it and of scratch memory, and the strips."""
+    def place(self, strips: dict[Depthwise, int], target: int) -> _Placed:
+        """Place all but state; a try that reaches ``target`` bytes, state included, is good enough."""
         numbers = {memory: i for i, memory in enumerate(self._passing)}
         items = [Item(aligned(m.size), self._first[m], self._last[m]) for m in self._passing]
         overlaps: dict[tuple[int, int], Overlap] = {}
@@ -140,16 +154,16 @@ class _Lives:
             if size:
                 users.append(op)
                 items.append(Item(aligned(size), number, number))
-        found = place(items, overlaps, bound - self.state)
+        found = place(items, overlaps, target - self.state)
         span = max((at + item.size for at, item in zip(found, items, strict=True)), default=0)
         places = dict(zip(self._passing, found, strict=False))
         scratch = dict(zip(users, found[len(self._passing) :], strict=True))
-        return span, places, scratch, strips
+        return _Placed(span + self.state, places, scratch, strips)
 
-    def finish(self, best: tuple[int, dict, dict, Mapping], bound: int) -> Plan:
+    def finish(self, best: _Placed, bound: int) -> Plan:
         """The plan, with state after all that passes."""
-        top, places, scratch, strips = best
+        places, top = dict(best.places), best.arena - self.state
         for memory in self._kept:
             places[memory] = top
             top += aligned(memory.size)
-        return Plan(places, scratch, dict(strips), top, bound)
+        return Plan(places, best.scratch, best.strips, top, bound)

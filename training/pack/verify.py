@@ -49,6 +49,8 @@ def verify(program: Program, plan: Plan) -> None:
             )
             raise ValueError(f"{reader} finds {owner} where byte {wrong[0]} of {memory.name} should be")
 
+    for memory in plan.places:
+        place(memory)
     kept = [memory for memory in plan.places if memory.initial is not None]
     for memory in (*kept, program.input):
         arena[place(memory)] = marks(memory)
