@@ -51,6 +51,17 @@ class Memory:
         """Whether this inference's rows are in the ring, and its position has moved on."""
         return self._missing[ring] == 0
 
+    def settle(self, tensor: Tensor, whole: Layout) -> bool:
+        """Notes where a tensor lies of which parts may still be missing.
+
+        Returns:
+            False if nothing is missing, since the ring that it belongs to has moved on.
+        """
+        ring = whole.memory
+        complete = isinstance(ring, Ring) and self.has_new_rows(ring)
+        self.layouts[tensor] = whole.advanced(self._new[ring]) if complete else whole  # type: ignore[index]
+        return not complete
+
     def layout(self, tensor: Tensor) -> Layout:
         """Where a tensor lies; a constant gets memory that is set at reset."""
         if tensor not in self.layouts:

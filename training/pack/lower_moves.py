@@ -14,10 +14,10 @@ from cicada.training.pack.views import Layout
 
 def concatenation(memory: Memory, operator: Operator, places: Placement) -> None:
     """CONCATENATION: copies what its producers could not write to its place."""
-    for tensor, part in zip(operator.inputs, places.parts[operator], strict=True):
-        assert tensor is not None and part is not None
-        _put(memory, tensor, part)
-    memory.layouts[operator.outputs[0]] = places.whole[operator]
+    if memory.settle(operator.outputs[0], places.whole[operator]):
+        for tensor, part in zip(operator.inputs, places.parts[operator], strict=True):
+            assert tensor is not None and part is not None
+            _put(memory, tensor, part)
 
 
 def stream(memory: Memory, operator: Operator, places: Placement, known: Stream) -> None:
@@ -35,6 +35,8 @@ def pad(memory: Memory, operator: Operator, places: Placement) -> None:
     assert source is not None
     whole, (inner,) = places.whole[operator], places.parts[operator]
     assert inner is not None
+    if not memory.settle(output, whole):
+        return
     _put(memory, source, inner)
     begin, size, ones = [0] * len(output.shape), list(output.shape), [1] * len(output.shape)
     for axis, (before, after) in enumerate(operator.attributes["pads"]):
@@ -46,7 +48,6 @@ def pad(memory: Memory, operator: Operator, places: Placement) -> None:
                 assert border is not None
                 memory.fill(output.name, border, operator.attributes["value"])
         begin[axis], size[axis] = before, source.shape[axis]
-    memory.layouts[output] = whole
 
 
 def read(memory: Memory, operator: Operator, states: dict[Variable, Buffer], known: Stream | None) -> None:
