@@ -78,7 +78,9 @@ def test_sizes_are_those_of_header_and_linker(cost: packed.Cost, model: bytes) -
     assert cost.arena_bytes == struct.unpack_from("<I", model, 12)[0]
     assert 8 + 32 * 4 == cost.model_bytes  # two pointers of 32 bits, and the rings' positions
     assert 64 < cost.stack_bytes < 2048
-    assert 1024 < cost.flash_bytes < packed.flash() < 64 * 1024
+    whole = packed.flash()
+    assert 1024 < cost.flash_bytes < whole < 64 * 1024
+    assert 256 < packed.flash(library=True) - whole < 4096
 
 
 def test_a_blob_that_is_written_to_ends_the_run(emulator: None, tmp_path: Path) -> None:

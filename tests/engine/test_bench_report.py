@@ -28,7 +28,7 @@ def _suite(instructions: float = 654_321.0) -> suite.Suite:
         suite.Model(suite.BUILT_IN, None, 33_333, cost),
         suite.Model("okay_nabu", REFERENCES[0], 60_264, cost),
     )
-    return suite.Suite(models, 15_151, {10: _COUNTS, 20: _COUNTS})
+    return suite.Suite(models, 15_151, 1_212, {10: _COUNTS, 20: _COUNTS})
 
 
 def test_every_figure_and_its_target_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
@@ -37,7 +37,18 @@ def test_every_figure_and_its_target_is_shown(capsys: pytest.CaptureFixture[str]
     written = page.markdown(report.parts(_suite()))
     for figure in (654_321, 391_960, 249_737, 90_000, 45_678, 723_982, 7_777, 18_524, 7_500, 136, 999, 6_543):
         assert f"{figure:,}" in shown and f"{figure:,}" in written
-    for text in ("3.00 (92%)", "4.00 (6%)", "15,151", "50,000", "55,000", "96,870", "34,000", "7,654", "321"):
+    for text in (
+        "3.00 (92%)",
+        "4.00 (6%)",
+        "15,151",
+        "1,212",
+        "50,000",
+        "55,000",
+        "96,870",
+        "34,000",
+        "7,654",
+        "321",
+    ):
         assert text in shown and text in written
     assert f"{654_321 / 210_000:.2f}" in written
     assert f"{1 - 2.3 * 210_000 / 654_321:.0%}" in written

@@ -114,8 +114,8 @@ def test_memory_is_what_host_and_size_say(counts: dict[int, frontend.Counts]) ->
         assert count.state_bytes == engine.state_size()
         assert count.code_bytes + count.table_bytes == total
         assert count.table_bytes > count.code_bytes / 10
-        # What nobody calls is left out, and the C library's part comes in.
-        assert abs(count.flash_bytes - total) < 2048
+        # What nobody calls is left out; the linker makes calls shorter and adds gaps.
+        assert total - 1024 < count.flash_bytes < total + 64
         assert 100 < count.stack_bytes < 2048
     assert data == bss == 0
 

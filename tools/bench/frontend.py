@@ -59,7 +59,7 @@ class Counts:
         instructions_silence: mean over digital silence, where much is left out.
         code_bytes: machine code of the engine's objects, without the C library.
         table_bytes: their constants.
-        flash_bytes: of a program that uses it, with what it needs of the C library.
+        flash_bytes: of it in a program, without the C library.
         state_bytes: RAM of one stream.
         stack_bytes: of ``fe_push``.
     """

@@ -23,7 +23,8 @@ from cicada.tools.errors import UserError
 from cicada.tools.tflm import Interpreter
 from cicada.training.pack import pack
 
-_TIMES = 20
+#: Each model is run for about as long: MACs of all its inferences together, but some of them at least.
+_MACS, _LEAST = 20_000_000, 5
 
 
 def run(blob: bytes, values: NDArray[np.uint8], count_operators: bool = False) -> packed.Run:
@@ -61,7 +62,8 @@ def parts() -> list[Sheet | str]:
     for name, _, model in suite.sources():
         blob = pack(model).blob
         about, values = blobs.about(blob), packed.inputs(blob)
-        many = np.tile(values, (-(-_TIMES // len(values)), 1))
+        times = max(_MACS // about.macs, _LEAST)
+        many = np.tile(values, (-(-times // len(values)), 1))
         mine = run(blob, many).inferences.min()
         operators = run(blob, many, count_operators=True).operators.min(axis=0).astype(float)
         shares = sorted(
@@ -69,7 +71,7 @@ def parts() -> list[Sheet | str]:
             reverse=True,
         )
         shown = ", ".join(f"{kind} {share / operators.sum():.0%}" for share, kind in shares[:3])
-        rows.append([name, f"{_interpreted(model, values) / max(mine, 1):.1f}", shown])
+        rows.append([name, f"{_interpreted(model, many) / max(mine, 1):.1f}", shown])
     return [
         Sheet(("on this machine", "TFLM's time to the engine's", "kernels that take most"), rows),
         "These are times of this machine, which differ from run to run; a chip's figures are cicada bench's.",
@@ -80,8 +82,7 @@ def _interpreted(model: bytes, values: NDArray[np.uint8]) -> float:
     """The fastest inference of TFLM, nanoseconds."""
     interpreter = Interpreter(model)
     best = float("inf")
-    for n in range(_TIMES):
-        one = values[n % len(values)].view(interpreter.input["dtype"])
+    for one in values.view(interpreter.input["dtype"]):
         before = time.perf_counter_ns()
         interpreter.invoke(one)
         best = min(best, time.perf_counter_ns() - before)

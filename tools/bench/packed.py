@@ -196,8 +196,12 @@ def count(blob: bytes, runner: Callable[..., Run] = run) -> Cost:
     )
 
 
-def flash(kinds: list[str] | None = None) -> int:
+def flash(kinds: list[str] | None = None, library: bool = False) -> int:
     """Bytes of flash that the runtime takes with some kernels, or with all of them.
+
+    Args:
+        kinds: of operators.
+        library: count what it uses of the C library, too.
 
     Raises:
         UserError: a program is missing or failed.
@@ -207,4 +211,4 @@ def flash(kinds: list[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="cicada-bench-") as name:
         path = Path(name) / "kernels.c"
         path.write_text(source, encoding="utf-8")
-        return machine.flash("runtime", _USED, [path])
+        return machine.flash("runtime", _USED, [path], library)

@@ -30,6 +30,8 @@ class Sheet:
 def show(parts: Iterable[Sheet | str]) -> None:
     """Print tables and sentences."""
     console = Console(highlight=False, soft_wrap=True)
+    # Rather wider than the screen than without a figure's last digits.
+    console.width = max(console.width, 110)
     for part in parts:
         if isinstance(part, str):
             console.print(part)

@@ -37,10 +37,18 @@ class Model:
 
 @dataclass(frozen=True)
 class Suite:
-    """All figures. ``flash_bytes`` is the runtime's with all kernels, ``frontend`` by milliseconds a step."""
+    """All figures.
+
+    Attributes:
+        models: each that was found.
+        flash_bytes: the runtime's with all kernels.
+        library_bytes: what it uses of the C library.
+        frontend: by milliseconds a step.
+    """
 
     models: tuple[Model, ...]
     flash_bytes: int
+    library_bytes: int
     frontend: dict[int, frontend.Counts]
 
     def json(self) -> dict[str, Any]:
@@ -50,7 +58,8 @@ class Suite:
             cost = {name: value for name, value in asdict(model.cost).items() if name != "outputs"}
             models[model.name] = cost | {"tflite_bytes": model.tflite_bytes}
         steps = {str(step): asdict(counts) for step, counts in self.frontend.items()}
-        return {"models": models, "flash_bytes": self.flash_bytes, "frontend": steps}
+        sizes = {"flash_bytes": self.flash_bytes, "library_bytes": self.library_bytes}
+        return {"models": models, "frontend": steps} | sizes
 
 
 def sources(folder: Path = FOLDER) -> Iterator[tuple[str, Reference | None, bytes]]:
@@ -93,4 +102,6 @@ def measure() -> Suite:
         UserError: as :func:`measure_model`.
     """
     counts = {step: frontend.count_frontend(step) for step in STEPS}
-    return Suite(tuple(measure_model(*source) for source in sources()), packed.flash(), counts)
+    flash = packed.flash()
+    models = tuple(measure_model(*source) for source in sources())
+    return Suite(models, flash, packed.flash(library=True) - flash, counts)
