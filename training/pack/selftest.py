@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import zlib
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,12 +54,28 @@ def vector(model: bytes, program: Program) -> tuple[int, int, int]:
         oracle = Interpreter(model)
         for _ in range(count):
             values, state = xorshift(state, int(np.prod(program.input_shape)))
-            crc = zlib.crc32(oracle.invoke(values.view(oracle.input["dtype"])).tobytes(), crc)
+            crc = zlib.crc32(_outputs(oracle, values, program).tobytes(), crc)
     except (ValueError, RuntimeError) as error:
         raise PackError(
             f"TensorFlow Lite Micro cannot run the model, so there is nothing to equal: {error}"
         ) from error
     return count, SEED, crc
+
+
+def _outputs(oracle: Interpreter, values: NDArray[np.uint8], program: Program) -> NDArray[Any]:
+    """What TFLM makes of the packed model's input bytes, as the packed model's output bytes.
+
+    Where the edges are float32, the packed model has not the QUANTIZE and DEQUANTIZE there: floats that
+    QUANTIZE turns into just these bytes go in, and what DEQUANTIZE made of bytes is undone.
+    """
+    typed = values.view(program.input_dtype)
+    if oracle.input["dtype"] == np.float32:
+        typed = ((typed.astype(np.float64) - program.input_zero) * program.input_scale).astype(np.float32)
+    out = oracle.invoke(typed)
+    if out.dtype == np.float32:
+        steps = np.rint(out.astype(np.float64) / program.output_scale) + program.output_zero
+        out = steps.astype(program.output_dtype)
+    return out
 
 
 def check(blob: bytes) -> None:
