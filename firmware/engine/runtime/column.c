@@ -14,7 +14,8 @@ static const char *check(const cpm_checker *checker, const cpm_op *op) {
     if (!CPM_LENGTH(op, cpm_column) || !cpm_view_fits(checker, &column->in, op->in_ring) ||
         !cpm_view_fits(checker, &column->out, op->out_ring) ||
         !cpm_window_fits(w, &column->in, &column->out) || w->kernel_w != 1 || w->pad_h != 0 ||
-        w->pad_w != 0 || column->in.w != 1 || column->out.w != 1 || column->in.c != column->out.c) {
+        w->pad_w != 0 || column->in.w != 1 || column->out.w != 1 || column->in.c != column->out.c ||
+        CPM_EXTENT(column->out.h, w->stride_h, w->kernel_h, w->dilation_h) > column->in.h) {
         return "a column convolution's shape";
     }
     if (!cpm_in_blob(checker, column->weights, (uint64_t)w->kernel_h * column->in.c)) {
