@@ -60,14 +60,14 @@ def scales(operator: Operator, one: Tensor) -> None:
 
 
 def numbers(operator: Operator, one: Tensor, most: int = 64) -> NDArray[np.int64]:
-    """The content of a constant int32 (or int64) operand, flat.
+    """The content of a constant int32 operand, flat.
 
     Raises:
         PackError: if it is computed, of another type, or has more than ``most`` elements.
     """
     if one.data is None:
         raise PackError("it is not a constant", operator, one)
-    if one.dtype not in ("int32", "int64"):
+    if one.dtype != "int32":
         raise PackError(f"it is {one.dtype}, not int32", operator, one)
     if one.elements > most:
         raise PackError(f"it has {one.elements} elements, more than {most}", operator, one)

@@ -30,7 +30,7 @@ MAX_RANK = 8
 MAX_NAME = 80  # characters kept of a name
 
 #: What the generated reader, struct and numpy raise on offsets and lengths that lead nowhere.
-_DAMAGE = (struct.error, IndexError, ValueError, TypeError, OverflowError, AssertionError, MemoryError)
+_LOST = (struct.error, IndexError, ValueError, TypeError, OverflowError, AssertionError, MemoryError)
 
 #: Which table holds an operator's options, and which of its fields are read, by the names they get here.
 _OPTIONS: dict[str, tuple[str, dict[str, str]]] = {}
@@ -150,7 +150,7 @@ class FlatModel:
         with _damage(f"subgraph {number}"):
             graph = self._model.Subgraphs(number)
             if graph is None:
-                raise ValueError("no subgraphs")
+                raise _Damaged("no subgraphs")
             tensors = _length("tensors", graph.TensorsLength(), MAX_TENSORS)
             operators = _length("operators", graph.OperatorsLength(), MAX_OPERATORS)
             inputs = _numbers(graph.InputsLength(), graph.InputsAsNumpy, "inputs", tensors)
@@ -172,7 +172,7 @@ class FlatModel:
 
     def _kind(self, index: int) -> str:
         if not 0 <= index < self._codes:
-            raise ValueError(f"operator code {index} of {self._codes}")
+            raise _Damaged(f"operator code {index} of {self._codes}")
         code = self._model.OperatorCodes(index)
         # Old converters fill only the 8-bit field, new ones the 32-bit field; the larger one holds.
         builtin = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
@@ -185,7 +185,7 @@ class FlatModel:
         table, fields = _OPTIONS[kind]
         at = operator.BuiltinOptions()
         if at is None or operator.BuiltinOptionsType() != getattr(self._schema.BuiltinOptions, table):
-            raise ValueError(f"{kind} without {table}")
+            raise _Damaged(f"{kind} without {table}")
         options = getattr(self._schema, table)()
         options.Init(at.Bytes, at.Pos)
         values = {name: getattr(options, method)() for name, method in fields.items()}
@@ -214,20 +214,28 @@ class FlatModel:
 
     def _content(self, number: int) -> NDArray[np.uint8] | None:
         if not 0 <= number < self._model.BuffersLength():
-            raise ValueError(f"buffer {number} of {self._model.BuffersLength()}")
+            raise _Damaged(f"buffer {number} of {self._model.BuffersLength()}")
         buffer = self._model.Buffers(number)
         # Files above 2 GB keep content outside of the flatbuffer; no device takes such a model.
         if buffer.Offset() > 1 or buffer.Size() > 1:
-            raise ValueError("content outside of the flatbuffer")
+            raise _Damaged("content outside of the flatbuffer")
         return buffer.DataAsNumpy() if buffer.DataLength() else None
+
+
+class _Damaged(Exception):
+    """What this module itself finds wrong."""
 
 
 @contextmanager
 def _damage(what: str) -> Iterator[None]:
     try:
         yield
-    except _DAMAGE as error:
+    except _Damaged as error:
         raise PackError(f"this TFLite flatbuffer is damaged at {what}: {error}") from error
+    except _LOST as error:
+        raise PackError(
+            f"this TFLite flatbuffer is damaged at {what}: an offset or a length leads out of the file"
+        ) from error
 
 
 def _length(what: str, length: int, most: int) -> int:
@@ -241,7 +249,7 @@ def _numbers(length: int, read: Callable[[], Any], what: str, tensors: int) -> t
         return ()
     numbers = tuple(int(n) for n in read())
     if not all(-1 <= n < tensors for n in numbers):
-        raise ValueError(f"{what} {numbers} of {tensors} tensors")
+        raise _Damaged(f"{what} {numbers} of {tensors} tensors")
     return numbers
 
 

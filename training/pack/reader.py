@@ -50,8 +50,10 @@ from cicada.training.pack.flat import FlatModel, RawGraph, RawOperator
 from cicada.training.pack.graph import Graph, Operator, Tensor, Variable
 from cicada.training.pack.validate import check
 
-#: Elements of one tensor, and bytes of all state. No device that this serves has as much memory.
+#: Elements of one tensor, and of all variables. No device that this serves has as much memory.
 MAX_ELEMENTS = 1 << 23
+#: Elements of all constants, counted at every operator that uses them.
+MAX_CONSTANTS = 1 << 24
 
 _DTYPES = {
     "int8": np.int8,
@@ -120,7 +122,7 @@ def _content(tensor: Tensor, data: NDArray[np.uint8], operator: Operator | None)
             operator,
             tensor,
         )
-    return np.frombuffer(data.tobytes(), dtype).reshape(tensor.shape)
+    return np.frombuffer(data, dtype).reshape(tensor.shape)
 
 
 class _Reader:
@@ -132,7 +134,8 @@ class _Reader:
         self.tensor = _Tensors(raw)
         self.handles: dict[int, str] = {}  # tensor of a VAR_HANDLE: the variable's name
         self.variables: dict[str, Variable] = {}
-        self.assigned: dict[str, tuple[Operator, Tensor]] = {}  # by CALL_ONCE
+        self.assigned: dict[str, tuple[Operator, Tensor]] | None = None  # by CALL_ONCE
+        self.constants = 0
 
     def read(self) -> Graph:
         if len(self.raw.inputs) != 1 or len(self.raw.outputs) != 1:
@@ -177,6 +180,9 @@ class _Reader:
         if min(raw.outputs, default=0) < 0:
             raise PackError("an output is left out", operator)
         operator.outputs = [self.tensor(n, operator) for n in raw.outputs]
+        self.constants += sum(t.elements for t in operator.inputs if t is not None and t.data is not None)
+        if self.constants > MAX_CONSTANTS:
+            raise PackError(f"the constants have more than {MAX_CONSTANTS} elements together", operator)
         check(operator)
         if raw.kind in ("READ_VARIABLE", "ASSIGN_VARIABLE"):
             operator.attributes = {"variable": self._variable(name, operator)}
@@ -211,29 +217,30 @@ class _Reader:
 
     def _initial(self, name: str, value: Tensor, operator: Operator) -> NDArray[np.int8]:
         """What CALL_ONCE assigns, else the zero point, as micro_resource_variable.cc fills new ones."""
-        if name in self.assigned:
-            by, constant = self.assigned[name]
-            if constant.shape != value.shape:
-                raise PackError(
-                    f"it sets variable '{name}' to shape {list(constant.shape)}, not {list(value.shape)}",
-                    by,
-                    constant,
-                )
-            assert constant.data is not None
-            return np.array(constant.data, np.int8)
         if sum(v.tensor.elements for v in self.variables.values()) + value.elements > MAX_ELEMENTS:
-            raise PackError(f"the variables hold more than {MAX_ELEMENTS} bytes together", operator, value)
-        return np.full(value.shape, value.zero, np.int8)
+            raise PackError(f"the variables have more than {MAX_ELEMENTS} elements together", operator, value)
+        if name not in (self.assigned or {}):
+            return np.full(value.shape, value.zero, np.int8)
+        by, constant = self.assigned[name]
+        if constant.shape != value.shape:
+            raise PackError(
+                f"it sets variable '{name}' to shape {list(constant.shape)}, not {list(value.shape)}",
+                by,
+                constant,
+            )
+        return np.array(constant.data, np.int8)
 
     def _call_once(self, operator: Operator) -> None:
         """Run a subgraph that does nothing but assign constants to variables."""
         if self.variables:
             raise PackError("it comes after variables are used", operator)
+        if self.assigned is not None:
+            raise PackError("a second one is not supported", operator)
         number = operator.attributes["graph"]
         if not 0 < number < self.flat.graphs:
             raise PackError(f"it calls subgraph {number} of {self.flat.graphs}", operator)
         graph = self.flat.graph(number)
-        tensor, handles = _Tensors(graph), {}
+        tensor, handles, self.assigned = _Tensors(graph), {}, {}
         for raw in graph.operators:
             if raw.kind == "VAR_HANDLE":
                 name_handle(operator, raw, handles)
