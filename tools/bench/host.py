@@ -70,7 +70,11 @@ def parts() -> list[Sheet | str]:
             ((operators[[other == kind for other in about.kinds]].sum(), kind) for kind in about.kernels),
             reverse=True,
         )
-        shown = ", ".join(f"{kind} {share / operators.sum():.0%}" for share, kind in shares[:3])
+        shown = ", ".join(
+            f"{kind} {share / operators.sum():.0%}"
+            for share, kind in shares
+            if share > 0.01 * operators.sum()
+        )
         rows.append([name, f"{_interpreted(model, many) / max(mine, 1):.1f}", shown])
     return [
         Sheet(("on this machine", "TFLM's time to the engine's", "kernels that take most"), rows),
