@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from cicada.tools.bench import frontend, machine, packed, record, suite
 from cicada.tools.bench.baseline import REFERENCES
+from cicada.tools.errors import UserError
 from cicada.training.pack import cost, pack
 
 
@@ -59,3 +61,21 @@ def test_the_built_in_model_costs_no_more(emulator: None) -> None:
 @pytest.mark.parametrize("name", [reference.name for reference in REFERENCES])
 def test_a_reference_model_costs_no_more(emulator: None, shared_data: Path, name: str) -> None:
     check_model(name, shared_data / "models")
+
+
+def test_other_outputs_than_this_machines_are_an_error(
+    emulator: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Wrong(suite.PackedModel):
+        def invoke(self, values: np.ndarray) -> np.ndarray:
+            return super().invoke(values) ^ 1
+
+    monkeypatch.setattr(suite, "PackedModel", Wrong)
+    with pytest.raises(UserError, match="built-in kws: inference 0 gives other outputs"):
+        suite.measure_model(*next(suite.sources()))
+
+
+def test_only_models_that_are_there_are_measured(tmp_path: Path) -> None:
+    assert [name for name, _, _ in suite.sources(tmp_path)] == [suite.BUILT_IN]
+    (tmp_path / f"{REFERENCES[2].file}.tflite").write_bytes(b"model")
+    assert list(suite.sources(tmp_path))[1:] == [(REFERENCES[2].name, REFERENCES[2], b"model")]
