@@ -132,20 +132,22 @@ def _view_reads(op: Op, view: View, strip: int) -> Steps:
 
 
 def _window_reads(view: View, window: Window, steps: Steps) -> Steps:
-    """``[h, w]``: of an input pixel the last of the output pixels' ``steps`` that need it, or -1."""
-    last = np.full((view.h, view.w), -1, np.int64)
+    """``[h, w]``: of an input pixel the last of the output pixels' ``steps`` that need it, or -1.
 
-    def along(n: int, axis: int, tap: int, limit: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        at = np.arange(n) * window.stride[axis] - window.pad[axis] + tap * window.dilation[axis]
-        return at, (at >= 0) & (at < limit)
-
-    for i in range(window.kernel[0]):
-        rows, row_inside = along(steps.shape[0], 0, i, view.h)
-        for j in range(window.kernel[1]):
-            columns, column_inside = along(steps.shape[1], 1, j, view.w)
-            where = np.ix_(rows[row_inside], columns[column_inside])
-            last[where] = np.maximum(last[where], steps[row_inside][:, column_inside])
-    return last
+    Steps rise from pixel to pixel, so the last is that of the last output row and the last output column that
+    have a tap there.
+    """
+    last = []
+    for axis, limit in enumerate((view.h, view.w)):
+        outputs = np.arange(steps.shape[axis])
+        found = np.full(limit, -1, np.int64)
+        for tap in range(window.kernel[axis]):
+            at = outputs * window.stride[axis] - window.pad[axis] + tap * window.dilation[axis]
+            inside = (at >= 0) & (at < limit)
+            found[at[inside]] = np.maximum(found[at[inside]], outputs[inside])
+        last.append(found)
+    rows, columns = last
+    return np.where((rows[:, None] < 0) | (columns < 0), -1, steps[rows[:, None], columns])
 
 
 def _copied(
@@ -231,10 +233,10 @@ def _threshold(reads: Steps, writes: Steps, size: int, out_size: int) -> int:
     """
     needed = np.flatnonzero(reads >= 0)
     written = np.flatnonzero(writes < NEVER)
-    needed = needed[np.argsort(reads[needed], kind="stable")]
-    # Of all bytes read from some step on, the lowest.
-    lowest = np.minimum.accumulate(needed[::-1])[::-1]
-    after = np.searchsorted(reads[needed], writes[written], side="right")
-    late = after < len(needed)
-    found = np.max(written[late] - lowest[after[late]] + 1, initial=-size)
+    # Of all bytes read in some step or later, the lowest.
+    lowest = np.full(int(reads.max()) + 1, size)
+    np.minimum.at(lowest, reads[needed], needed)
+    lowest = np.minimum.accumulate(lowest[::-1])[::-1]
+    written = written[writes[written] + 1 < len(lowest)]
+    found = np.max(written - lowest[writes[written] + 1] + 1, initial=-size)
     return min(-(-int(found) // ALIGNMENT) * ALIGNMENT, out_size + -out_size % ALIGNMENT)

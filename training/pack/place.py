@@ -32,6 +32,8 @@ def place(items: Sequence[Item], overlaps: Mapping[tuple[int, int], Overlap], bo
         overlaps: by the numbers of input and output, how they may lie over each other.
         bound: the search ends where it has reached so many bytes.
     """
+    if not items:
+        return []
     search = _Search(items, overlaps)
     chosen = random.Random(6)
     everyone = range(len(items))
@@ -43,30 +45,23 @@ def place(items: Sequence[Item], overlaps: Mapping[tuple[int, int], Overlap], bo
             everyone, key=lambda i: (-(items[i].end - items[i].start + 1) * items[i].size, -items[i].start)
         ),
     ]
-    best: tuple[int, list[int], list[bool], dict[int, int]] | None = None
-    for order in orders:
-        for high in (False, True):
-            upward = [high] * len(items)
-            places, span = search.place(order, upward)
-            if best is None or span < best[0]:
-                best = span, order, upward, places
-    for _ in range(min(_TRIES, _WORK // max(len(items), 1))):
-        if best is None or best[0] <= bound:
+    tries = [(order, [high] * len(items)) for order in orders for high in (False, True)]
+    best, places = min(((made, search.place(*made)) for made in tries), key=lambda found: found[1][1])
+    for _ in range(min(_TRIES, _WORK // len(items))):
+        if places[1] <= bound:
             break
-        order, upward = list(best[1]), list(best[2])
+        order, upward = list(best[0]), list(best[1])
         for _ in range(1 + int(chosen.random() * 3)):
             moved = order.pop(int(chosen.random() * len(order)))
             order.insert(int(chosen.random() * (len(order) + 1)), moved)
             if chosen.random() < 0.3:
                 upward[moved] = not upward[moved]
-        places, span = search.place(order, upward)
+        found = search.place(order, upward)
         # An equal result is taken too, so that the search can cross a plain.
-        if span <= best[0]:
-            best = span, order, upward, places
-    if best is None or not items:
-        return []
-    lowest = min(best[3].values())
-    return [best[3][i] - lowest for i in everyone]
+        if found[1] <= places[1]:
+            best, places = (order, upward), found
+    lowest = min(places[0].values())
+    return [places[0][i] - lowest for i in everyone]
 
 
 class _Search:
@@ -76,16 +71,16 @@ class _Search:
         self._items = items
         # Of each item those it lives together with; the sign says which of the two is the input.
         self._others: list[list[tuple[int, Overlap | None, int]]] = [[] for _ in items]
-        for i, one in enumerate(items):
-            for j, other in enumerate(items):
-                if i == j or one.start > other.end or other.start > one.end:
-                    continue
-                if (i, j) in overlaps:
-                    self._others[i].append((j, overlaps[i, j], 1))
-                elif (j, i) in overlaps:
-                    self._others[i].append((j, overlaps[j, i], -1))
-                else:
-                    self._others[i].append((j, None, 0))
+        alive: list[int] = []
+        for i in sorted(range(len(items)), key=lambda i: items[i].start):
+            alive = [j for j in alive if items[j].end >= items[i].start]
+            for j in alive:
+                rule, sign = overlaps.get((i, j)), 1
+                if rule is None:
+                    rule, sign = overlaps.get((j, i)), -1
+                self._others[i].append((j, rule, sign))
+                self._others[j].append((i, rule, -sign))
+            alive.append(i)
 
     def place(self, order: Sequence[int], upward: Sequence[bool]) -> tuple[dict[int, int], int]:
         """Places (any origin) and the bytes from the lowest to the highest."""

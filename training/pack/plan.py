@@ -14,6 +14,9 @@ from cicada.training.pack.overlap import Overlap, contiguous, memories, overlap
 from cicada.training.pack.place import Item, place
 from cicada.training.pack.program import Buffer, Conv, Dense, Depthwise, Op, Program, Ring
 
+#: Bytes that all strips together which are tried for one operator may look at.
+_WORK = 1 << 24
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -81,10 +84,16 @@ class _Placed:
 
 
 def _strips(op: Depthwise) -> list[int]:
-    """Strips worth a try: those that divide the rows into one more strip each, as evenly as can be."""
+    """Strips worth a try: those that divide the rows into one more strip each, as evenly as can be.
+
+    Of a large operator a few of them, because each takes time in proportion to the bytes.
+    """
     if op.strip:
         return [op.strip]
-    return sorted({-(-op.output.h // count) for count in range(1, op.output.h + 1)})
+    found = sorted({-(-op.output.h // count) for count in range(1, op.output.h + 1)}, reverse=True)
+    most = max(2, _WORK // (op.input.memory.size + op.output.memory.size))
+    every = -(-(len(found) - 1) // (most - 1)) or 1
+    return [*found[:-1:every], found[-1]]
 
 
 class _Lives:

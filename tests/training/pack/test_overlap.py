@@ -169,3 +169,22 @@ def test_a_copy_overlaps_nowhere() -> None:
         "copy", 0, input=a, output=out, dims=(1, 1, 4, 4), in_at=0, out_at=0, in_step=step, out_step=step
     )
     assert check(op, a).above == 16
+
+
+def test_a_depthwise_convolution_that_multiplies_channels_is_not_in_place() -> None:
+    a = View(Buffer("in", 16), 2, 2, 2, 0, 4)
+    assert not check(depthwise(a, dense_view("out", 2, 2, 4), Window((1, 1))), a.memory, 2).legal(0)
+
+
+fours = st.integers(0, 12).map(lambda n: 4 * n)
+
+
+@given(fours.map(lambda n: n + 4), fours.map(lambda n: n + 4), st.integers(-12, 12), st.data())
+def test_the_most_that_can_be_shared_is_what_trying_every_distance_finds(
+    size: int, out_size: int, above: int, data: st.DataObject
+) -> None:
+    step = data.draw(st.sampled_from([0, 4, 12, 20]))
+    rest = data.draw(st.integers(0, max(step // 4 - 1, 0))) * 4
+    rule = Overlap(4 * above, step, rest, 4 * data.draw(st.integers(-12, 12)))
+    right = [d for d in range(-size, out_size + 4, 4) if rule.legal(d) or d in (-size, out_size)]
+    assert rule.most(size, out_size) == max(min(d + size, out_size) - max(d, 0) for d in right)

@@ -5,12 +5,16 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cicada.training.pack import lower, reader, simplify
+from cicada.training.pack.emit import emit
+from cicada.training.pack.place import Item, place
 from cicada.training.pack.plan import Plan, plan, scratch_size
 from cicada.training.pack.program import Buffer, Lut, Program, View, Window
 from cicada.training.pack.verify import verify
@@ -32,6 +36,27 @@ def test_known_networks_are_small_and_planned_fast(network: Callable[[], Program
     verify(made, placed)
     assert play(made, placed) is None
     assert placed.bound <= placed.arena <= most
+
+
+@pytest.mark.parametrize(
+    ("name", "arena", "blob"),
+    [
+        ("okay_nabu", 4400, 31500),
+        ("hey_jarvis", 3600, 28000),
+        ("kws_ref_model", 8700, 29000),
+        ("pretrainedResnet_quant", 34000, 83000),
+        ("str_ww_ref_model", 3800, 56000),
+        ("ad01_int8", 800, 281000),
+        ("micro_speech_quantized", 4500, 17500),
+    ],
+)
+def test_reference_models_are_small(shared_data: Path, name: str, arena: int, blob: int) -> None:
+    model = (shared_data / "models" / f"{name}.tflite").read_bytes()
+    made = lower.lower(simplify.simplify(reader.read(model)))
+    placed = plan(made)
+    verify(made, placed)
+    assert placed.arena == placed.bound <= arena
+    assert len(emit(made, placed)) <= blob
 
 
 def test_depthwise_convolutions_take_whole_planes_where_that_costs_nothing() -> None:
@@ -176,3 +201,37 @@ def test_a_model_whose_output_is_its_input_needs_only_that() -> None:
     placed = plan(made)
     verify(made, placed)
     assert placed.arena == placed.bound == 8
+
+
+@given(st.lists(st.tuples(st.integers(1, 9), st.integers(0, 6), st.integers(0, 3)), max_size=12))
+def test_memory_without_rules_is_apart_while_it_lives(drawn: list[tuple[int, int, int]]) -> None:
+    items = [Item(4 * size, start, start + length) for size, start, length in drawn]
+    most = max((sum(i.size for i in items if i.start <= t <= i.end) for t in range(10)), default=0)
+    places = place(items, {}, most)
+    for i, (one, at) in enumerate(zip(items, places, strict=True)):
+        assert at >= 0 and at % 4 == 0
+        for other, there in list(zip(items, places, strict=True))[:i]:
+            if one.start <= other.end and other.start <= one.end:
+                assert at + one.size <= there or there + other.size <= at
+
+
+def test_the_search_finds_what_no_order_by_size_or_time_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = [
+        (5, 2, 2),
+        (3, 5, 5),
+        (7, 6, 6),
+        (3, 1, 3),
+        (8, 7, 10),
+        (4, 3, 5),
+        (6, 5, 8),
+        (9, 1, 4),
+        (2, 6, 7),
+    ]
+    items = [Item(4 * size, start, end) for size, start, end in drawn]
+
+    def reached() -> int:
+        return max(at + item.size for at, item in zip(place(items, {}, 68), items, strict=True))
+
+    assert reached() == 68
+    monkeypatch.setattr("cicada.training.pack.place._TRIES", 0)
+    assert reached() == 72
