@@ -105,7 +105,7 @@ def _conv(memory: Memory, operator: Operator, weights: NDArray[np.int8]) -> None
     window, inside, outside = _window(operator), _image(source), _image(output)
     if outside[:2] == (1, 1) and _no_padding(window, inside, outside):
         view = _field(memory.layout(source), window, inside)
-        if view is None:
+        if view is None and _field(memory.unplaced(source), window, inside) is not None:
             view = _field(memory.dense(source), window, inside)
         if view is not None:
             _dense(memory, operator, view, weights.reshape(len(weights), -1))

@@ -80,6 +80,11 @@ class Memory:
             self.layouts[tensor] = copy
         return self.layouts[tensor]
 
+    @staticmethod
+    def unplaced(tensor: Tensor) -> Layout:
+        """How :meth:`dense` would have a tensor lie."""
+        return Layout.dense(Buffer(tensor.name, tensor.elements), tensor.elements)
+
     def view(self, tensor: Tensor, h: int, w: int, c: int) -> View:
         """A tensor as rows, pixels and channels to read; copied if it does not lie so."""
         found = self.layout(tensor).view(h, w, c) or self.dense(tensor).view(h, w, c)
@@ -187,12 +192,13 @@ class Memory:
                 outer.append(dim)
             elif dim is not first:
                 inner += self._small(name, dim)
-        if first is None:
-            first = 1, rows
-        while len(inner) > 3:
-            outer.append(inner.pop(0))
-        inner = [(1, (0, 0))] * (3 - len(inner)) + inner
-        four = [first, *inner]
+        if first is not None or any(rows):
+            outer += _fewest(inner, 3)
+            inner = [(1, (0, 0))] * (3 - len(inner)) + inner
+            four = [first or (1, rows), *inner]
+        else:
+            outer += _fewest(inner, 4)
+            four = [(1, (0, 0))] * (4 - len(inner)) + inner
         for place in itertools.product(*(range(count) for count, _ in outer)):
             at = [
                 layout.at + sum(i * steps[side] for i, (_, steps) in zip(place, outer, strict=True))
@@ -242,6 +248,14 @@ class Memory:
             for tensor, known in self.layouts.items():
                 if known.memory is ring:
                     self.layouts[tensor] = known.advanced(rows)
+
+
+def _fewest(dims: list[tuple[int, tuple[int, ...]]], most: int) -> list[tuple[int, tuple[int, ...]]]:
+    """Takes dimensions out of a list, so that ``most`` are left: those that need the fewest copies."""
+    taken = sorted(dims, key=lambda dim: dim[0])[: max(len(dims) - most, 0)]
+    for dim in taken:
+        dims.remove(dim)
+    return taken
 
 
 def _over_rows(memories: tuple[Buffer | Ring, ...], steps: tuple[int, ...]) -> bool:

@@ -20,7 +20,7 @@ import numpy as np
 from cicada.training.pack import lower_alias
 from cicada.training.pack.graph import Graph, Operator, Tensor, Variable
 from cicada.training.pack.program import Ring
-from cicada.training.pack.views import Layout
+from cicada.training.pack.views import LIMIT, Layout
 
 MAX_RINGS = 32  # CPM_RINGS
 MAX_ADVANCE = 255  # cpm_op's advance_rows is uint8
@@ -95,7 +95,7 @@ def _stream(variable: Variable, concat: Operator, state: Tensor) -> Stream | Non
     axis, shape = concat.attributes["axis"], concat.outputs[0].shape
     row = math.prod(shape[axis + 1 :])
     old, new = state.shape[axis], shape[axis] - state.shape[axis]
-    if math.prod(shape[:axis]) != 1 or not 0 < new <= MAX_ADVANCE or len(concat.inputs) < 2:
+    if math.prod(shape[:axis]) != 1 or not 0 < new <= MAX_ADVANCE or old + new > LIMIT:
         return None
     oldest = np.asarray(variable.initial, np.int8).reshape(old, row)
     # Nobody reads the rows that the first inference overwrites. A value like the others' keeps the state
