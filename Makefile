@@ -8,7 +8,7 @@ BOARD ?= esp32
 , := ,
 VENV := .venv
 CICADA := $(VENV)/bin/cicada
-TRAINING := --words "$(WORDS)" --seed $(SEED) $(if $(DATA),--data "$(DATA)")
+TRAINING := --words "$(WORDS)" --seed $(SEED) $(if $(DATA),--data "$(DATA)") $(if $(ENGINE),--engine "$(ENGINE)")
 
 BOARDED := --board $(BOARD) $(if $(PORT),--port "$(PORT)")
 
@@ -16,7 +16,7 @@ BOARDED := --board $(BOARD) $(if $(PORT),--port "$(PORT)")
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
-	@echo 'variables: DATA=folder WORDS=yes,no SEED=1 BOARD=twin PORT=/dev/ttyUSB0 MODEL=kws=file COMPONENTS=folder KEY=file'
+	@echo 'variables: DATA=folder WORDS=yes,no SEED=1 ENGINE=packed BOARD=twin PORT=/dev/ttyUSB0 MODEL=kws=file COMPONENTS=folder KEY=file'
 
 # pip shows its progress bars on a terminal, and only there.
 # A stamp carries the hash of pyproject.toml (changed pins mean a new installation, nothing else does) and how much

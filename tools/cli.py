@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cicada.tools import interrupt
+from cicada.tools.choice import Choice, add_options
 from cicada.tools.errors import UserError, from_os_error
 from cicada.tools.firmware.commands import add_parser as add_firmware
 from cicada.tools.flashing.commands import add_parser as add_flashing
@@ -17,6 +18,7 @@ from cicada.tools.monitor.commands import add_parser as add_monitor
 from cicada.tools.powercut.commands import add_parser as add_powercut
 from cicada.tools.release.commands import add_parser as add_release
 from cicada.tools.twin.commands import add_parser as add_twin
+from cicada.training.pack.commands import add_parser as add_pack
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -43,20 +45,26 @@ def _fail(text: str, code: int) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="cicada", description="TinyML firmware that listens: train, build, flash, watch."
+    parser = argparse.ArgumentParser(prog="cicada")
+    # The title stands for a description too, so that all commands fit a screen.
+    commands = parser.add_subparsers(
+        dest="command",
+        required=True,
+        metavar="COMMAND",
+        title="TinyML firmware that listens: train, build, flash, watch",
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     demo = commands.add_parser("demo", help="train a model and hear it work on the twin")
-    _training(demo)
+    add_options(demo)
     demo.set_defaults(run=_demo)
 
     train = commands.add_parser("train", help="recordings -> INT8 model, C array, metrics, pictures")
-    _training(train)
+    add_options(train)
     train.set_defaults(run=_train)
 
-    add_twin(commands, _training)
+    add_pack(commands)
+
+    add_twin(commands)
 
     add_firmware(commands)
     add_flashing(commands)
@@ -71,15 +79,17 @@ def _parser() -> argparse.ArgumentParser:
     fetch.add_argument("--to", type=Path, help="folder (default: build/data/<name>)")
     fetch.set_defaults(run=_fetch)
 
-    bench = commands.add_parser("bench", help="what things cost: instructions of the front end, or updates")
+    bench = commands.add_parser("bench", help="what things cost: instructions of the engine, or updates")
     bench.add_argument(
         "what",
         nargs="?",
-        choices=["frontend", "updates"],
-        default="frontend",
-        help="frontend: instructions on a small CPU (default); updates: on the twin",
+        choices=["engine", "updates"],
+        default="engine",
+        help="engine: instructions, RAM and flash on a small CPU (default); updates: on the twin",
     )
-    bench.add_argument("--write", action="store_true", help="put the figures of updates into docs/bench.md")
+    bench.add_argument("--write", action="store_true", help="put the figures into docs/bench.md")
+    bench.add_argument("--json", action="store_true", help="engine: print JSON")
+    bench.add_argument("--host", action="store_true", help="engine: a quick look at times on this machine")
     bench.set_defaults(run=_bench)
 
     engine = commands.add_parser("engine", help="build the engine's shared library for this machine")
@@ -89,26 +99,16 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _training(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data", type=Path, help="recordings, Speech Commands layout (default: synthesised)")
-    parser.add_argument("--words", type=_words, default=["yes", "no"], help="vocabulary, e.g. yes,no")
-    parser.add_argument("--seed", type=int, default=1)
-
-
-def _words(text: str) -> list[str]:
-    return [word.strip() for word in text.split(",") if word.strip()]
-
-
 def _demo(options: argparse.Namespace) -> int:
     from cicada.tools.demo import demo
 
-    return demo(options.data, options.words, options.seed)
+    return demo(Choice.of(options))
 
 
 def _train(options: argparse.Namespace) -> int:
     from cicada.tools.demo import train
 
-    train(options.data, options.words, options.seed)
+    train(Choice.of(options))
     return 0
 
 
@@ -126,12 +126,12 @@ def _bench(options: argparse.Namespace) -> int:
     if options.what == "updates":
         from cicada.tools.bench.updates import updates
 
+        if options.json or options.host:
+            raise UserError("--json and --host are for the engine: leave out 'updates'")
         return updates(options.write)
-    if options.write:
-        raise UserError("--write is for the figures of updates: cicada bench updates --write")
-    from cicada.tools.bench import bench
+    from cicada.tools.bench.command import bench
 
-    return bench()
+    return bench(options.write, options.json, options.host)
 
 
 def _engine(options: argparse.Namespace) -> int:

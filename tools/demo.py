@@ -11,6 +11,7 @@ from rich.table import Table
 
 from cicada.tools import engine
 from cicada.tools.board import load_board
+from cicada.tools.choice import Choice
 from cicada.tools.firmware import identity
 from cicada.tools.paths import BUILD, ROOT
 from cicada.tools.stages import hash_files, publish, stage
@@ -27,10 +28,10 @@ VERSION = importlib.metadata.version("cicada")
 _OUT = BUILD / "kws"
 
 
-def train(data: Path | None, words: list[str], seed: int) -> Result:
+def train(choice: Choice) -> Result:
     """Train (or find in the cache) the keyword model; prints where the artefacts are."""
     engine.build()  # first, so that a missing compiler is known before minutes of work
-    result = run_training(data, words, _OUT, seed=seed)
+    result = run_training(choice.data, choice.words, _OUT, seed=choice.seed, engine=choice.engine)
     Console().print(f"model and C array in [bold]{_short(_OUT)}[/]", highlight=False)
     return result
 
@@ -57,18 +58,18 @@ def flash(board: str) -> Path:
     return target
 
 
-def demo(data: Path | None, words: list[str], seed: int) -> int:
+def demo(choice: Choice) -> int:
     """Train, build, boot the twin, play it recordings, and say how it went.
 
     Returns:
         0 if the node heard at least one word and slept and woke; 1 otherwise.
     """
     console = Console(highlight=False)
-    result = train(data, words, seed)
-    corpus = open_corpus(data, words, seed=seed)
+    result = train(choice)
+    corpus = open_corpus(choice.data, choice.words, seed=choice.seed)
     board = load_board("twin")
     image = flash("twin")
-    sound = scene(corpus, seed)
+    sound = scene(corpus, choice.seed)
     console.rule(f"{board.TITLE}: {_short(image)}, hearing speakers it was never trained on")
 
     def show(text: str) -> None:

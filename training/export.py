@@ -1,6 +1,6 @@
 """The model as C source: an aligned array plus everything the code around it must know.
 
-The array's bytes are the ``.tflite``'s. Numbers are written one way only, so the same model and
+The array's bytes are those of the container's model. Numbers are written one way only, so the same model and
 manifest give the same text, byte for byte.
 """
 
@@ -13,13 +13,17 @@ from typing import Any
 import numpy as np
 
 _BYTES_A_LINE = 16
+_ARENAS = {
+    "packed": "needs as a packed model",
+    "TFLM": "took under TensorFlow Lite Micro on a 64-bit host",
+}
 
 
 def c_sources(model: bytes, manifest: Mapping[str, Any], stem: str = "kws_model") -> tuple[str, str]:
     """Write the header and the source of a keyword model.
 
     Args:
-        model: the ``.tflite``.
+        model: the model, packed or a ``.tflite``.
         manifest: the keys of the container's manifest (see :mod:`cicada.training.manifest`).
         stem: prefix of every name, and the files' name without extension.
 
@@ -65,8 +69,8 @@ def _header(model: bytes, manifest: Mapping[str, Any], stem: str) -> str:
         "",
         "#include <stdint.h>",
         "",
-        "/* Lengths and the arena are in bytes; real = SCALE * (quantised - ZERO_POINT). ARENA is what",
-        "   TensorFlow Lite Micro used on a 64-bit host. The shapes are initialisers. */",
+        "/* Lengths and the arena are in bytes; real = SCALE * (quantised - ZERO_POINT). ARENA is what the",
+        f"   model {_ARENAS[manifest['engine']]}. The shapes are initialisers. */",
         *(f"#define {upper}_{name} {value}" for name, value in defines),
         f'#define {upper}_SHA256 "{hashlib.sha256(model).hexdigest()}"',
         "",
@@ -89,16 +93,17 @@ def _source(model: bytes, manifest: Mapping[str, Any], stem: str) -> str:
         *(f"    {_string(label)}," for label in manifest["labels"]),
         "};",
         "",
-        "/* The interpreter reads 32-bit words in place and some kernels want 16 bytes. */",
+        "/* Engines read 32-bit words in place; nn.Model and some kernels of TFLM want 16 bytes. */",
         f"const uint8_t {stem}_data[{upper}_LEN] __attribute__((aligned(16))) = {{",
-        *_rows(model),
+        *rows(model),
         "};",
         "",
     ]
     return "\n".join(lines)
 
 
-def _rows(data: bytes) -> Iterator[str]:
+def rows(data: bytes) -> Iterator[str]:
+    """Lines of a C initialiser for bytes."""
     for at in range(0, len(data), _BYTES_A_LINE):
         yield "    " + ", ".join(f"0x{byte:02x}" for byte in data[at : at + _BYTES_A_LINE]) + ","
 

@@ -16,6 +16,7 @@ def manifest(
     *,
     version: str,
     labels: Sequence[str],
+    engine: str,
     arena: int,
     decision: Decision,
     data: str,
@@ -27,7 +28,8 @@ def manifest(
         found: the model's own description.
         version: version of the model.
         labels: class names in the order of the model's output.
-        arena: bytes of tensor arena TFLM used on the host.
+        engine: what the model is for, "packed" or "TFLM".
+        arena: bytes of arena it takes; for TFLM, what it used on this 64-bit host.
         decision: the smoother's settings.
         data: one phrase that says what the model was trained on.
         inputs: hash of everything the model was made from.
@@ -46,6 +48,7 @@ def manifest(
         },
         "input": found.input.as_json(),
         "output": found.output.as_json(),
+        "engine": engine,
         "arena": arena,
         "macs": found.macs,
         "decision": decision.as_json(),

@@ -30,12 +30,13 @@ from cicada.training import (
 )
 from cicada.training.corpora import Corpus, open_corpus
 from cicada.training.manifest import manifest
+from cicada.training.pack import pack
 from cicada.training.train import Settings, as_input, fit
 from cicada.training.windows import labels as labels_of
 
 _CHECKPOINTS = BUILD / "checkpoints"
 _PICTURES = ("confusion.png", "curves.png")
-_FILES = ("kws.tflite", "kws.cmod", "kws_model.c", "kws_model.h", "metrics.json", *_PICTURES)
+_FILES = ("kws.tflite", "kws.cpm", "kws.cmod", "kws_model.c", "kws_model.h", "metrics.json", *_PICTURES)
 
 
 @dataclass(frozen=True)
@@ -73,12 +74,13 @@ class Result:
     """What a run made; the same as ``result.json`` beside the artefacts.
 
     Attributes:
-        out: folder of the artefacts: ``kws.tflite``, ``kws.cmod``, ``kws_model.c``, ``kws_model.h``,
-            ``metrics.json`` and the pictures.
+        out: folder of the artefacts: ``kws.tflite``, ``kws.cpm``, ``kws.cmod`` (one of the two in its
+            container), ``kws_model.c``, ``kws_model.h``, ``metrics.json`` and the pictures.
         labels: class names in the model's order.
         accuracy: INT8 under TFLM, test speakers, classes of about equal size.
         accuracy_by_word: recall of each label on all test examples, the same way.
-        model_bytes, arena_bytes, macs: size, tensor arena on the host, multiply-accumulates an inference.
+        engine: what the container's model is for, "packed" or "TFLM".
+        model_bytes, arena_bytes, macs: its size, its arena, multiply-accumulates an inference.
         source: what the model was trained on, in a phrase.
         metrics: all figures, see ``metrics.json``.
     """
@@ -87,6 +89,7 @@ class Result:
     labels: list[str]
     accuracy: float
     accuracy_by_word: dict[str, float]
+    engine: str
     model_bytes: int
     arena_bytes: int
     macs: int
@@ -124,6 +127,7 @@ def train(
     seed: int = 1,
     budget: str = "demo",
     cache: Path | None = None,
+    engine: str = "packed",
 ) -> Result:
     """Make the model for ``words``, or find that it is made already.
 
@@ -134,19 +138,22 @@ def train(
         seed: seed of everything random.
         budget: name in :data:`BUDGETS`.
         cache: where stages are kept (default ``build/cache``).
+        engine: "packed" or "tflm": which form of the model goes into container and C array.
 
     Raises:
         UserError: bad words or recordings, no space, or training that diverges.
     """
     if budget not in BUDGETS:
         raise UserError(f"no budget '{budget}': choose one of {', '.join(BUDGETS)}")
-    return Pipeline(open_corpus(data, words, seed=seed), seed, BUDGETS[budget], cache).run(out)
+    return Pipeline(open_corpus(data, words, seed=seed), seed, BUDGETS[budget], cache, engine).run(out)
 
 
 class Pipeline:
     """The stages for one corpus, seed and budget; each is made on first use and then found in the cache."""
 
-    def __init__(self, corpus: Corpus, seed: int, budget: Budget, cache: Path | None = None) -> None:
+    def __init__(
+        self, corpus: Corpus, seed: int, budget: Budget, cache: Path | None = None, engine: str = "packed"
+    ) -> None:
         """Nothing is made yet.
 
         Args:
@@ -154,8 +161,10 @@ class Pipeline:
             seed: seed of everything random.
             budget: how much work to do.
             cache: where stages are kept (default ``build/cache``).
+            engine: "packed" or "tflm".
         """
         self.corpus, self.seed, self.budget, self.cache = corpus, seed, budget, cache
+        self.engine = engine
         self.labels = labels_of(corpus.words)
 
     def run(self, out: Path) -> Result:
@@ -169,6 +178,7 @@ class Pipeline:
             labels=self.labels,
             accuracy=metrics["test"]["tflm"]["accuracy"],
             accuracy_by_word={k: v["recall"] for k, v in metrics["test"]["tflm"]["words"].items()},
+            engine=metrics["model"]["engine"],
             model_bytes=metrics["model"]["bytes"],
             arena_bytes=metrics["model"]["arena"],
             macs=metrics["model"]["macs"],
@@ -264,7 +274,10 @@ class Pipeline:
             "model": self.quantised.name,
             "streams": [self.budget.stream_clips, self.budget.stream_noise_s],
             "source": self.corpus.source,
-            "code": _code(*names, "streaming") + hash_files([decision.SMOOTHER, ROOT / "tools" / "tflm.py"]),
+            "engine": self.engine,
+            "code": _code(*names, "streaming")
+            + hash_files([Path(__file__).parent / "pack", FIRMWARE / "engine" / "runtime"])
+            + hash_files([decision.SMOOTHER, *(ROOT / "tools" / f"{name}.py" for name in ("tflm", "packed"))]),
             "packages": _versions("cicada", "tflite-micro", "matplotlib"),
         }
 
@@ -273,6 +286,7 @@ class Pipeline:
         quantised, weights = self.quantised, self.weights
         blob = (quantised / "kws.tflite").read_bytes()
         found, interpreter = flatbuffer.describe(blob), Interpreter(blob)
+        packed = pack(blob)
         test = features.load_windows(self.features, "test")
         outputs = {
             "tflm": evaluate.tflm_outputs(interpreter, test.x, "Test under TFLM"),
@@ -282,12 +296,21 @@ class Pipeline:
         reports = {
             name: evaluate.report(test.y, values, self.labels, self.seed) for name, values in outputs.items()
         }
+        forms = {
+            "packed": {
+                "bytes": len(packed.blob),
+                "arena": packed.plan.arena,
+                "instructions": packed.instructions,
+            },
+            "TFLM": {"bytes": len(blob), "arena": interpreter.arena},
+        }
+        engine, model = ("TFLM", blob) if self.engine == "tflm" else ("packed", packed.blob)
         chosen, on_validation, on_test = self._decide(interpreter)
         key_of_inputs = key(self._pack_inputs())
         metrics = {
             "labels": self.labels,
             "data": self.corpus.source,
-            "model": {"bytes": len(blob), "arena": interpreter.arena, "macs": found.macs},
+            "model": {**forms[engine], "engine": engine, "macs": found.macs, "forms": forms},
             "test": reports,
             "decision": chosen.as_json(),
             "stream": {"validation": asdict(on_validation), "test": asdict(on_test)},
@@ -296,15 +319,17 @@ class Pipeline:
             found,
             version=f"{importlib.metadata.version('cicada')}+{key_of_inputs[:8]}",
             labels=self.labels,
-            arena=interpreter.arena,
+            engine=engine,
+            arena=forms[engine]["arena"],
             decision=chosen,
             data=self.corpus.source,
             inputs=key_of_inputs,
         )
         about["selftest"] = selftest.vector(interpreter)
-        header, source = export.c_sources(blob, about)
+        header, source = export.c_sources(model, about)
         (folder / "kws.tflite").write_bytes(blob)
-        (folder / "kws.cmod").write_bytes(container.pack(about, blob))
+        (folder / "kws.cpm").write_bytes(packed.blob)
+        (folder / "kws.cmod").write_bytes(container.pack(about, model))
         (folder / "kws_model.h").write_text(header, encoding="ascii")
         (folder / "kws_model.c").write_text(source, encoding="ascii")
         (folder / "metrics.json").write_bytes(_json(metrics))

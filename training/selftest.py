@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cicada.tools.tflm import Interpreter
+from cicada.tools.runtimes import Runtime, open_model
 from cicada.training import container
 
 #: Seeds to choose from: 0 to 15.
@@ -34,8 +34,8 @@ def features(seed: bytes, count: int) -> NDArray[np.int8]:
     return np.frombuffer(b"".join(blocks)[:count], np.int8)
 
 
-def vector(interpreter: Interpreter) -> dict[str, Any]:
-    """What the manifest carries for a model: the seed, and the output under TFLM on this machine.
+def vector(runtime: Runtime) -> dict[str, Any]:
+    """What the manifest carries for a model: the seed, and the output on this machine.
 
     Of :data:`TRIES` inputs the one is taken whose outputs lie nearest to the middle of their range. An output
     at its end, as most are where the model is sure, stays there when the model is a little wrong.
@@ -43,16 +43,16 @@ def vector(interpreter: Interpreter) -> dict[str, Any]:
     Raises:
         ValueError: input or output of the model are not int8.
     """
-    for side in (interpreter.input, interpreter.output):
+    for side in (runtime.input, runtime.output):
         if side["dtype"] != np.int8:
             raise ValueError(f"a self-test is for models of int8, not {side['dtype']}")
-    count = int(np.prod(interpreter.input["shape"]))
+    count = int(np.prod(runtime.input["shape"]))
     tried = []
     for seed in (n.to_bytes(4, "big") for n in range(TRIES)):
-        interpreter.reset()
-        output = interpreter.invoke(features(seed, count)).astype(int)
+        runtime.reset()
+        output = runtime.invoke(features(seed, count)).astype(int)
         tried.append((int(np.abs(output).sum()), seed, output))
-    interpreter.reset()
+    runtime.reset()
     _, seed, output = min(tried, key=lambda one: one[0])
     return {"seed": seed.hex(), "output": output.tolist()}
 
@@ -61,7 +61,7 @@ def with_selftest(blob: bytes) -> bytes:
     """The container ``blob`` with a self-test in its manifest, and all else as it was.
 
     Raises:
-        ValueError: the container is damaged, or TFLM cannot load its model, or that is not int8.
+        ValueError: the container is damaged, or its model cannot be loaded, or that is not int8.
     """
     about, model = container.unpack(blob)
-    return container.pack({**about, "selftest": vector(Interpreter(bytes(model)))}, bytes(model))
+    return container.pack({**about, "selftest": vector(open_model(bytes(model)))}, bytes(model))

@@ -85,6 +85,9 @@ CYCLES = {
     # esp-tflite-micro's README: person detection takes 380 ms on an ESP32 at 240 MHz. That model
     # (MobileNet v1, width 0.25, 96 x 96 x 1) has 7.2 M multiply-accumulates: 91.2 M cycles / 7.2 M.
     "per_mac": 12.7,
+    # A packed model knows how many RV32IMC instructions it takes. Person detection is 58.2 M of them with
+    # ESP-NN's C kernels (GCC 14.2 -O2, counted once, not by this repository): 91.2 M cycles / 58.2 M.
+    "per_instruction": 1.57,
     # 61 159 RV32IMC instructions a frame at a 20 ms step (GCC 12.2 -O2; `make bench` counts them); 1.22
     # cycles an instruction as for person detection on the ESP32.
     "per_frame": 75_000,

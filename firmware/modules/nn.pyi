@@ -70,7 +70,7 @@ class Model:
     run one at a time; while one runs, other threads run Python.
     """
 
-    engine: str  #: which engine runs it, e.g. "TFLM"
+    engine: str  #: which engine runs it, "packed" or "TFLM"
     size: int  #: bytes of the model
     arena_size: int  #: bytes of working memory, on the heap
     input_shape: tuple[int, ...]
@@ -81,7 +81,8 @@ class Model:
     output_zero_point: int
 
     def __init__(self, blob: Buffer, arena_size: int = 0) -> None:
-        """Load a model. The engine is chosen by the first bytes; a ``.tflite`` flatbuffer is run by TFLM.
+        """Load a model. The engine is chosen by the first bytes: a packed model (``.cpm``) is run where it
+        lies, a ``.tflite`` flatbuffer by TFLM, in images that have it.
 
         Args:
             blob: the model, whose origin the caller has verified. On a chip it must lie at an address
@@ -97,8 +98,8 @@ class Model:
     def invoke(self, features: Buffer) -> memoryview:
         """Run once on int8 ``features``, as many as ``input_shape`` holds.
 
-        Returns the model's own int8 output buffer, overwritten by the next call. It stays readable when the
-        model is closed or gone.
+        Returns the model's own output buffer, int8 or, where the model has it so, uint8; it is overwritten by
+        the next call. It stays readable when the model is closed or gone.
 
         Raises:
             ValueError: another number of bytes, or the model is closed.
@@ -107,6 +108,13 @@ class Model:
 
     def state_reset(self) -> None:
         """Zero the state of a streaming model. Raises as ``invoke`` does."""
+
+    def selftest(self) -> bool | None:
+        """Run the self-test that a packed model carries: whether all its outputs are right.
+
+        ``None`` if the model carries none, or is for another engine. The state of a streaming model is reset
+        before and after. Raises as ``invoke`` does.
+        """
 
     def deinit(self) -> None:
         """Close the model and give its memory back; once more does nothing.

@@ -1,20 +1,26 @@
 # The components from outside ESP-IDF: are they there, and can they be built without the component manager?
-# Needs CICADA_TFLM, CICADA_ESP_NN and CICADA_CAMERA, the names main/CMakeLists.txt found.
+# Needs CICADA_TFLM, CICADA_ESP_NN and CICADA_CAMERA, the names main/CMakeLists.txt found, and CICADA_WITH_TFLM of
+# models.cmake. Leaves CICADA_TFLM empty where no model needs TensorFlow Lite Micro: then nothing of it is linked.
 
-foreach(cicada_pair "CICADA_TFLM:esp-tflite-micro" "CICADA_ESP_NN:esp-nn")
-    string(REPLACE ":" ";" cicada_pair ${cicada_pair})
-    list(GET cicada_pair 0 cicada_var)
-    list(GET cicada_pair 1 cicada_name)
-    if(NOT ${cicada_var})
-        message(FATAL_ERROR " cicada: the component espressif/${cicada_name} is missing: let the component manager "
-            "fetch it (unset IDF_COMPONENT_MANAGER), or give its folder in EXTRA_COMPONENT_DIRS")
-    endif()
-endforeach()
+if(CICADA_WITH_TFLM)
+    foreach(cicada_pair "CICADA_TFLM:esp-tflite-micro" "CICADA_ESP_NN:esp-nn")
+        string(REPLACE ":" ";" cicada_pair ${cicada_pair})
+        list(GET cicada_pair 0 cicada_var)
+        list(GET cicada_pair 1 cicada_name)
+        if(NOT ${cicada_var})
+            message(FATAL_ERROR " cicada: a built-in model is for TensorFlow Lite Micro, and the component "
+                "espressif/${cicada_name} is missing: let the component manager fetch it (unset "
+                "IDF_COMPONENT_MANAGER), give its folder in EXTRA_COMPONENT_DIRS, or pack the model (cicada pack)")
+        endif()
+    endforeach()
 
-# Its manifest says that esp-tflite-micro uses esp-nn; its CMakeLists.txt does not.
-idf_component_get_property(cicada_tflm_lib ${CICADA_TFLM} COMPONENT_LIB)
-idf_component_get_property(cicada_nn_lib ${CICADA_ESP_NN} COMPONENT_LIB)
-target_link_libraries(${cicada_tflm_lib} PUBLIC ${cicada_nn_lib})
+    # Its manifest says that esp-tflite-micro uses esp-nn; its CMakeLists.txt does not.
+    idf_component_get_property(cicada_tflm_lib ${CICADA_TFLM} COMPONENT_LIB)
+    idf_component_get_property(cicada_nn_lib ${CICADA_ESP_NN} COMPONENT_LIB)
+    target_link_libraries(${cicada_tflm_lib} PUBLIC ${cicada_nn_lib})
+else()
+    set(CICADA_TFLM "")
+endif()
 
 # esp32-camera's converters to JPEG and BMP need espressif/esp_jpeg, which the component manager fetches with
 # it. Nothing here uses them: without esp_jpeg they are left out, and a header stands in for its own.

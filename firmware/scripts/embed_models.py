@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write model containers as C: ``builtin_models.c`` and TFLM's operator list ``tflm_ops.h``.
+"""Write model containers as C: ``builtin_models.c`` and, for TFLite models, TFLM's operator list ``tflm_ops.h``.
 
     python embed_models.py -o build/cicada kws=build/kws/kws.cmod
 
@@ -8,7 +8,8 @@ written only when their content changes, so nothing is compiled again without ne
 standard error and exit code 1.
 
 ``builtin_models.c`` defines what ``modules/nn/builtin_models.h`` declares; data is aligned to 16 bytes, as
-TFLM and the application's check of a container want it. ``tflm_ops.h`` defines
+the engines and the application's check of a container want it. ``tflm_ops.h`` is written if a model is a TFLite
+flatbuffer or further operators are asked for, else removed: an image without it has no TFLM. It defines
 
 - ``CICADA_TFLM_OP_COUNT``: how many operators the TFLite models in the containers use together;
 - ``CICADA_TFLM_ADD_OPS(r)``: an expression that registers them with the resolver ``r``, true on success.
@@ -159,15 +160,15 @@ def models_source(models):
 
 
 def operators_source(names):
-    """Text of ``tflm_ops.h`` for operator names."""
+    """Text of ``tflm_ops.h`` for operator names, at least one."""
     calls = " && ".join(f"(r).{method(name)}() == kTfLiteOk" for name in names)
     return "\n".join(
         [
             "// Written by firmware/scripts/embed_models.py; do not edit.",
-            "// " + (", ".join(names) or "no operators"),
+            "// " + ", ".join(names),
             "#pragma once",
-            f"#define CICADA_TFLM_OP_COUNT {max(1, len(names))}",  # an array of them must not be empty
-            f"#define CICADA_TFLM_ADD_OPS(r) ({calls or 'true'})",
+            f"#define CICADA_TFLM_OP_COUNT {len(names)}",
+            f"#define CICADA_TFLM_ADD_OPS(r) ({calls})",
             "",
         ]
     )
@@ -187,7 +188,7 @@ def write(path, text):
 
 
 def embed(models, extra, out):
-    """Write both files into folder ``out``.
+    """Write the files into folder ``out``.
 
     Args:
         models: ``NAME=FILE`` each.
@@ -220,7 +221,11 @@ def embed(models, extra, out):
         used.add(name)
     os.makedirs(out, exist_ok=True)
     write(os.path.join(out, "builtin_models.c"), models_source(found))
-    write(os.path.join(out, "tflm_ops.h"), operators_source(sorted(used)))
+    listed = os.path.join(out, "tflm_ops.h")
+    if used:
+        write(listed, operators_source(sorted(used)))
+    elif os.path.exists(listed):
+        os.remove(listed)
 
 
 def main():

@@ -99,7 +99,6 @@ def test_model_runs_without_allocating(interpreter):
     [
         (b"", "no format that an engine of this firmware knows"),
         (b"no model at all", "no format that an engine of this firmware knows"),
-        (b"CPM1" + bytes(60), "a packed model (.cpm), which this firmware has no engine for yet"),
         (b"CMOD" + bytes(60), "a container, open it with node.model first"),
         (b"\x1c\0\0\0TFL3" + bytes(60), "a TensorFlow Lite model, and this firmware was built without TFLM"),
         (b"TEST", "a test model of another version"),

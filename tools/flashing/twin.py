@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from cicada.tools.board import load_board
+from cicada.tools.choice import Choice
 from cicada.tools.errors import UserError
 from cicada.tools.flashing.finding import find_port
 from cicada.tools.flashing.firmware import APP, OTADATA, TABLE, folder_of
@@ -79,12 +80,12 @@ def ensure_twin() -> str:
         UserError: if none runs, and starting one would train another model than the one there is.
     """
     if not _answers():
-        words = _words()
-        if words is None:
+        choice = _choice()
+        if choice is None:
             raise UserError("no twin is running: start one with 'make twin', then run the same command again")
         from cicada.tools.twin import service
 
-        service.start(None, words, 1)
+        service.start(choice)
         end = time.monotonic() + _STARTING_S
         while not _answers():
             if time.monotonic() > end:
@@ -93,16 +94,17 @@ def ensure_twin() -> str:
     return find_port("twin", None, reset_lines=True)
 
 
-def _words() -> list[str] | None:
-    """What a twin started now may listen for; None if only the user can say how the model is trained."""
+def _choice() -> Choice | None:
+    """What a twin started now may run: what was trained last; None if only the user can say how the model is trained."""
     if importlib.util.find_spec("tensorflow") is None:
         return None
     try:
         result = json.loads((BUILD / "kws" / "result.json").read_text())
         ours = result["source"].startswith("synthesised")
-        return [label for label in result["labels"] if not label.startswith("_")] if ours else None
+        words = tuple(label for label in result["labels"] if not label.startswith("_"))
+        return Choice(words=words, engine=result["engine"].lower()) if ours else None
     except FileNotFoundError:
-        return ["yes", "no"]
+        return Choice()
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 

@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
 
+from cicada.tools.choice import Choice, add_options
 from cicada.tools.paths import BUILD
 
 
-def add_parser(
-    commands: argparse._SubParsersAction, training: Callable[[argparse.ArgumentParser], None]
-) -> None:
-    """Add ``twin`` and its actions.
-
-    Args:
-        commands: of the main parser.
-        training: adds ``--data``, ``--words`` and ``--seed``.
-    """
+def add_parser(commands: argparse._SubParsersAction) -> None:
+    """Add ``twin`` and its actions to the main parser's ``commands``."""
     twin = commands.add_parser("twin", help="a board made of software: run, watch, measure, compare")
     actions = twin.add_subparsers(dest="action", required=True, metavar="ACTION")
 
     start = actions.add_parser("start", help="leave a twin running in the background, in real time")
-    training(start)
+    add_options(start)
     start.set_defaults(run=_start)
 
     stop = actions.add_parser("stop", help="end it")
@@ -42,7 +35,7 @@ def add_parser(
     run.add_argument("--report", type=Path, metavar="PNG", help="draw current over time")
     run.add_argument("--quiet", action="store_true", help="do not show the console")
     run.add_argument("--fresh", action="store_true", help="forget what an earlier run left in the flash")
-    training(run)
+    add_options(run)
     run.set_defaults(run=_run)
 
     fleet = actions.add_parser("fleet", help="run many twins at once and say how each fared")
@@ -52,14 +45,14 @@ def add_parser(
     )
     fleet.add_argument("--seconds", type=float, help="virtual seconds (default: the scenario's, else 60)")
     fleet.add_argument("--speed", type=float, default=0.0, help="times real time, 0 (default) for no limit")
-    training(fleet)
+    add_options(fleet)
     fleet.set_defaults(run=_fleet)
 
     report = actions.add_parser("report", help="current over time and battery life of a run")
     report.add_argument("scenario", type=Path, nargs="?", help="TOML file; without one, the demo's scene")
     report.add_argument("--seconds", type=float, help="virtual seconds (default: the scenario's, else 60)")
     report.add_argument("--out", type=Path, default=BUILD / "twin" / "report.png", metavar="PNG")
-    training(report)
+    add_options(report)
     report.set_defaults(run=_report)
 
     attempt = actions.add_parser("try", help="compare a candidate model with the one that runs now")
@@ -78,7 +71,7 @@ def add_parser(
 def _start(options: argparse.Namespace) -> int:
     from cicada.tools.twin import service
 
-    return service.start(options.data, options.words, options.seed)
+    return service.start(Choice.of(options))
 
 
 def _stop(options: argparse.Namespace) -> int:
@@ -103,22 +96,14 @@ def _run(options: argparse.Namespace) -> int:
     from cicada.tools.twin import service
 
     speed = 1.0 if options.speed is None else options.speed
-    return service.run(
-        options.data, options.words, options.seed, options.seconds, speed, options.report, options.fresh
-    )
+    return service.run(Choice.of(options), options.seconds, speed, options.report, options.fresh)
 
 
 def _fleet(options: argparse.Namespace) -> int:
     from cicada.tools.twin.rehearsal import run_fleet_of
 
     return run_fleet_of(
-        options.count,
-        options.scenario,
-        options.seconds,
-        options.speed,
-        options.data,
-        options.words,
-        options.seed,
+        options.count, options.scenario, options.seconds, options.speed, Choice.of(options)
     )
 
 
@@ -130,7 +115,7 @@ def _report(options: argparse.Namespace) -> int:
     from cicada.tools.twin import service
 
     seconds = 60.0 if options.seconds is None else options.seconds
-    return service.report_scene(options.data, options.words, options.seed, seconds, options.out)
+    return service.report_scene(Choice.of(options), seconds, options.out)
 
 
 def _try(options: argparse.Namespace) -> int:

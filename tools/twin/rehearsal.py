@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cicada.tools.board import load_board
+from cicada.tools.choice import Choice
 from cicada.tools.errors import UserError, from_os_error
 from cicada.tools.paths import BUILD
 from cicada.tools.twin.flash import NorFlash
@@ -83,15 +84,13 @@ def run_fleet_of(
     path: Path | None,
     seconds: float | None,
     speed: float,
-    data: Path | None,
-    words: list[str],
-    seed: int,
+    choice: Choice,
 ) -> int:
     """Run many twins of one scenario, or of the demo's scene, each with a seed of its own.
 
     Args:
         count: how many.
-        path: the scenario; None for the scene, made of ``data``, ``words`` and ``seed`` as for training.
+        path: the scenario; None for the demo's scene, made of what ``choice`` trains.
         seconds: virtual seconds instead of the scenario's own, or 60.
         speed: times real time, 0 for no limit.
 
@@ -114,13 +113,13 @@ def run_fleet_of(
     else:
         from cicada.tools.twin.service import ready
 
-        image, sound = ready(data, words, seed)
+        image, sound = ready(choice)
         board, length = load_board("twin"), 60.0 if seconds is None else seconds
 
         def make(number: int, place: Path) -> contextlib.AbstractContextManager[Twin]:
             flash = NorFlash.open(image)
             port = place / "tty"
-            twin = Twin(flash, board, sound, port, speed=speed or None, seed=seed + number)
+            twin = Twin(flash, board, sound, port, speed=speed or None, seed=choice.seed + number)
             return contextlib.nullcontext(twin)
 
     with bar("Starting twins", count) as advance:

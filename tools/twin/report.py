@@ -213,8 +213,9 @@ def _assumptions(board: ModuleType) -> list[str]:
         "Not run on hardware: every figure is an estimate.",
         f"Currents, CPU cycles and the boot time are those of boards/{board.NAME}/board.py, whose comments"
         " name their sources.",
-        f"Inferences cost {board.CYCLES['per_mac']} CPU cycles a multiply-accumulate and feature frames"
-        f" {board.CYCLES['per_frame']:,} cycles each; interpreted code costs nothing.",
+        f"Inferences cost {board.CYCLES['per_instruction']} CPU cycles for each RV32IMC instruction that the"
+        f" packed model predicts, or {board.CYCLES['per_mac']} a multiply-accumulate under TFLM; feature"
+        f" frames {board.CYCLES['per_frame']:,} cycles each; interpreted code costs nothing.",
         "Battery life takes this run, repeated as it was for ever, and"
         f" {board.BATTERY['usable']:.0%} of {board.BATTERY['mah']} mAh; self-discharge is not counted.",
     ]

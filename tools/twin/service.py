@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 from cicada.tools.board import load_board
+from cicada.tools.choice import Choice
 from cicada.tools.errors import UserError, from_os_error
 from cicada.tools.paths import BUILD
 from cicada.tools.stages import write_atomic
@@ -42,15 +43,14 @@ def _running() -> int | None:
     return pid if b"twin" in words else None
 
 
-def start(data: Path | None, words: list[str], seed: int) -> int:
+def start(choice: Choice) -> int:
     """Start a twin in the background, in real time, hearing the demo's recordings over and over."""
     pid = _running()
     if pid is not None:
         print(f"a twin is running already (process {pid}): make monitor BOARD=twin, or make twin-stop")
         return 0
-    ready(data, words, seed)
-    command = [sys.executable, "-m", "cicada.tools.cli", "twin", "run", "--words", ",".join(words)]
-    command += ["--seed", str(seed)] + (["--data", str(data.resolve())] if data else [])
+    ready(choice)
+    command = [sys.executable, "-m", "cicada.tools.cli", "twin", "run", *choice.arguments()]
     log = BUILD / "twin" / "twin.log"
     try:
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -109,9 +109,7 @@ def status() -> int:
 
 
 def run(
-    data: Path | None,
-    words: list[str],
-    seed: int,
+    choice: Choice,
     seconds: float | None,
     speed: float,
     picture: Path | None = None,
@@ -120,13 +118,13 @@ def run(
     """Run a twin in the foreground, its console on standard output; its flash is kept for the next time.
 
     Args:
-        data, words, seed: as for training.
+        choice: what to train, if it is not there.
         seconds: of virtual time; None for ever.
         speed: times real time; 0 for no limit.
         picture: where to draw current over time at the end.
         fresh: start from the image instead of what an earlier run left in the flash.
     """
-    image, sound = ready(data, words, seed)
+    image, sound = ready(choice)
 
     def show(text: str) -> None:
         sys.stdout.write(text)
@@ -157,11 +155,11 @@ def run(
     return 0
 
 
-def report_scene(data: Path | None, words: list[str], seed: int, seconds: float, picture: Path) -> int:
+def report_scene(choice: Choice, seconds: float, picture: Path) -> int:
     """Run the demo's scene on a fresh twin and report current over time and battery life."""
     from cicada.tools.twin.report import print_report, report
 
-    image, sound = ready(data, words, seed)
+    image, sound = ready(choice)
     twin = Twin(image.read_bytes(), load_board("twin"), sound)
     twin.run(seconds)
     print_report(report(twin, picture))
@@ -184,13 +182,13 @@ def _url() -> Path:
     return BUILD / "twin" / "rfc2217"
 
 
-def ready(data: Path | None, words: list[str], seed: int):
+def ready(choice: Choice):
     """Flash image and scene, trained and built if they are not there yet."""
     from cicada.tools.demo import flash, train
     from cicada.training.corpora import open_corpus
 
-    train(data, words, seed)
-    sound = scene(open_corpus(data, words, seed=seed), seed, loop=True)
+    train(choice)
+    sound = scene(open_corpus(choice.data, choice.words, seed=choice.seed), choice.seed, loop=True)
     return flash("twin"), sound
 
 

@@ -14,8 +14,8 @@ from rich.console import Console
 from cicada.tools.board import load_board
 from cicada.tools.errors import UserError
 from cicada.tools.paths import BUILD
+from cicada.tools.runtimes import open_model
 from cicada.tools.stages import write_atomic
-from cicada.tools.tflm import Interpreter
 from cicada.tools.twin import trial_measure as measure
 from cicada.tools.twin.image import flash_image
 from cicada.tools.twin.power import battery_hours
@@ -147,7 +147,7 @@ def _image(name: str, board: ModuleType, one: Contender) -> tuple[bytes, str]:
 def _figures(one: Contender, refused: str, measured: Measured | None) -> Figures:
     about = one.manifest
     try:
-        arena = Interpreter(one.model).arena
+        arena = open_model(one.model).arena
     except ValueError:
         arena = None
     name, version = str(about.get("name", "?")), str(about.get("version", "?"))

@@ -14,7 +14,7 @@ import numpy as np
 from cicada.tools import engine
 from cicada.tools.audio import RATE
 from cicada.tools.errors import UserError, from_os_error
-from cicada.tools.tflm import Interpreter
+from cicada.tools.runtimes import open_model
 from cicada.tools.twin.chip import DEEPSLEEP_RESET, PWRON_RESET
 from cicada.tools.twin.power import DEEP_SLEEP
 from cicada.tools.twin.sound import Played, Sound
@@ -42,7 +42,7 @@ _FOUND = {
 
 @dataclass(frozen=True)
 class Contender:
-    """A keyword model in its container, checked: ``blob`` is the file, ``model`` the flatbuffer in it."""
+    """A keyword model in its container, checked: ``blob`` is the file, ``model`` the model in it."""
 
     path: Path
     blob: bytes
@@ -170,7 +170,7 @@ def answers(
     Returns:
         For each contender the labels.
     """
-    running = [Interpreter(one.model) for one in contenders]
+    running = [open_model(one.model) for one in contenders]
     said: list[list[str]] = [[] for _ in contenders]
     for _, what in chosen:
         pcm = what if isinstance(what, np.ndarray) else scenes.evaluation(what, noise)

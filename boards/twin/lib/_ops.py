@@ -40,6 +40,7 @@ MODEL_OPEN = 22  # payload: model -> value: handle; JSON
 MODEL_INVOKE = 23  # argument: handle
 MODEL_RESET = 24
 MODEL_CLOSE = 48  # argument: handle
+MODEL_SELFTEST = 77  # argument: handle -> value: 0 failed, 1 passed, 2 there is none
 FRONT_OPEN = 25  # payload: u16 step_ms, u16 frames -> value: handle
 FRONT_FEED = 26  # argument: handle; payload: PCM -> value: new frames; window
 FRONT_RESET = 27

@@ -1,4 +1,4 @@
-"""``nn``: the engine and TensorFlow Lite Micro, run beside the chip (see firmware/modules/nn.pyi)."""
+"""``nn``: the front end and the engines of models, run beside the chip (see firmware/modules/nn.pyi)."""
 
 import json
 import struct
@@ -80,7 +80,7 @@ class Model:
         n = 1
         for d in self.output_shape:
             n *= d
-        self._out = memoryview(array("b", bytes(n)))
+        self._out = memoryview(array("B" if about["output"]["unsigned"] else "b", bytes(n)))
 
     def invoke(self, features):
         _chip.call(_ops.MODEL_INVOKE, self._opened(), features, self._out)
@@ -88,6 +88,9 @@ class Model:
 
     def state_reset(self):
         _chip.call(_ops.MODEL_RESET, self._opened())
+
+    def selftest(self):
+        return (False, True, None)[_chip.call(_ops.MODEL_SELFTEST, self._opened())]
 
     def deinit(self):
         if self._handle is not None:

@@ -24,10 +24,11 @@ extern "C" {
 typedef struct {
     int32_t shape[NN_RANK];
     size_t rank;
-    size_t size; /* bytes; every value is an int8_t */
+    size_t size;      /* bytes; every value is an int8_t, or a uint8_t */
+    bool is_unsigned; /* which of the two */
     float scale;
     int32_t zero_point;
-    int8_t *data; /* in the arena */
+    void *data; /* in the arena */
 } nn_tensor;
 
 typedef enum {
@@ -35,6 +36,9 @@ typedef enum {
     NN_INVALID, /* the model cannot be loaded at all; `reason` says why */
     NN_ARENA    /* the arena is too small; `arena` says how much it needs at least */
 } nn_status;
+
+/* What came of the self-test that a model carries. */
+typedef enum { NN_PASSED, NN_FAILED, NN_NO_SELFTEST } nn_selftest;
 
 /* What an engine says about a model. */
 typedef struct {
@@ -65,11 +69,18 @@ typedef struct {
     /* Zeroes the state of a streaming model; false if it failed. */
     bool (*state_reset)(void *instance);
 
+    /* Runs the model's own self-test and resets its state; NULL if the engine knows none. No Python lock is
+     * held. */
+    nn_selftest (*selftest)(void *instance);
+
     /* Releases what the instance holds outside the memory it was given. */
     void (*unload)(void *instance);
 } nn_engine;
 
-/* TensorFlow Lite Micro; only in images built by ESP-IDF. */
+/* Packed models. */
+extern const nn_engine nn_packed;
+
+/* TensorFlow Lite Micro; only in images built by ESP-IDF, and there if asked for. */
 extern const nn_engine nn_tflm;
 
 #ifdef __cplusplus

@@ -1,5 +1,5 @@
-# The module `nn` for ESP-IDF. Before it is included, CICADA_TFLM names the component esp-tflite-micro, and
-# CICADA_GENERATED_DIR the folder of tflm_ops.h, which scripts/embed_models.py writes.
+# The module `nn` for ESP-IDF. Before it is included, CICADA_TFLM names the component esp-tflite-micro if the image is
+# to have TensorFlow Lite Micro, and CICADA_GENERATED_DIR the folder of tflm_ops.h, which scripts/embed_models.py writes.
 #
 # What speaks to Python is an interface library, as MicroPython's py/usermod.cmake wants it. ESP-IDF compiles the
 # sources of those twice, and the ones it links without its own C++ options; so all else has libraries of its own.
@@ -8,30 +8,39 @@ idf_build_get_property(nn_c_options C_COMPILE_OPTIONS)
 idf_build_get_property(nn_cxx_options CXX_COMPILE_OPTIONS)
 idf_build_get_property(nn_definitions COMPILE_DEFINITIONS)
 
-# The front end: up to a hundred frames a second go through it, so speed counts, whatever the rest is made for.
+# Front end and runtime: all work is done in them, so speed counts, whatever the rest is made for.
 get_filename_component(NN_ENGINE_DIR ${CMAKE_CURRENT_LIST_DIR}/../../engine ABSOLUTE)
-file(GLOB nn_engine_sources CONFIGURE_DEPENDS ${NN_ENGINE_DIR}/frontend/*.c ${NN_ENGINE_DIR}/audio/*.c)
-add_library(cicada_frontend STATIC ${nn_engine_sources})
-target_compile_options(cicada_frontend PRIVATE ${nn_options} ${nn_c_options} -O2)
-target_include_directories(cicada_frontend PUBLIC ${NN_ENGINE_DIR})
+file(GLOB nn_engine_sources CONFIGURE_DEPENDS ${NN_ENGINE_DIR}/frontend/*.c ${NN_ENGINE_DIR}/audio/*.c
+    ${NN_ENGINE_DIR}/runtime/*.c)
+add_library(cicada_engine STATIC ${nn_engine_sources})
+target_compile_options(cicada_engine PRIVATE ${nn_options} ${nn_c_options} -O2)
+target_include_directories(cicada_engine PUBLIC ${NN_ENGINE_DIR})
+
+set(nn_engines "X(nn_packed)")
+set(nn_libraries cicada_engine)
 
 # TensorFlow Lite Micro as an engine.
-idf_component_get_property(nn_tflm_component ${CICADA_TFLM} COMPONENT_LIB)
-add_library(cicada_tflm STATIC ${CMAKE_CURRENT_LIST_DIR}/tflm_engine.cpp ${CMAKE_CURRENT_LIST_DIR}/tflm_model.cpp)
-target_compile_options(cicada_tflm PRIVATE ${nn_options} ${nn_cxx_options})
-target_compile_definitions(cicada_tflm PRIVATE ${nn_definitions})
-target_include_directories(cicada_tflm PRIVATE ${CICADA_GENERATED_DIR})
-target_link_libraries(cicada_tflm PRIVATE ${nn_tflm_component})
+if(CICADA_TFLM)
+    idf_component_get_property(nn_tflm_component ${CICADA_TFLM} COMPONENT_LIB)
+    add_library(cicada_tflm STATIC ${CMAKE_CURRENT_LIST_DIR}/tflm_engine.cpp ${CMAKE_CURRENT_LIST_DIR}/tflm_model.cpp)
+    target_compile_options(cicada_tflm PRIVATE ${nn_options} ${nn_cxx_options})
+    target_compile_definitions(cicada_tflm PRIVATE ${nn_definitions})
+    target_include_directories(cicada_tflm PRIVATE ${CICADA_GENERATED_DIR})
+    target_link_libraries(cicada_tflm PRIVATE ${nn_tflm_component})
+    string(APPEND nn_engines "X(nn_tflm)")
+    list(APPEND nn_libraries cicada_tflm)
+endif()
 
 add_library(usermod_nn INTERFACE)
 target_sources(usermod_nn INTERFACE
     ${CMAKE_CURRENT_LIST_DIR}/frontend.c
     ${CMAKE_CURRENT_LIST_DIR}/model.c
     ${CMAKE_CURRENT_LIST_DIR}/modnn.c
+    ${CMAKE_CURRENT_LIST_DIR}/packed_engine.c
     ${CMAKE_CURRENT_LIST_DIR}/platform_esp.c
 )
 target_include_directories(usermod_nn INTERFACE ${CMAKE_CURRENT_LIST_DIR} ${NN_ENGINE_DIR})
-target_compile_definitions(usermod_nn INTERFACE "NN_ENGINES=X(nn_tflm)")
-target_link_libraries(usermod_nn INTERFACE cicada_frontend cicada_tflm)
+target_compile_definitions(usermod_nn INTERFACE "NN_ENGINES=${nn_engines}")
+target_link_libraries(usermod_nn INTERFACE ${nn_libraries})
 
 target_link_libraries(usermod INTERFACE usermod_nn)

@@ -155,7 +155,7 @@ static void choose_engine(nn_model *self) {
         refuse("a container, open it with node.model first");
     }
     if (self->size >= 4 && memcmp(self->bytes, "CPM", 3) == 0) {
-        refuse("a packed model (.cpm), which this firmware has no engine for yet");
+        refuse("a packed model (.cpm), and this firmware was built without its engine");
     }
     refuse("no format that an engine of this firmware knows");
 }
@@ -199,7 +199,8 @@ static mp_obj_t model_make_new(const mp_obj_type_t *type, size_t n_args, size_t 
     self->input_shape = shape_tuple(&self->info.input);
     self->output_shape = shape_tuple(&self->info.output);
     size_t offset = (size_t)((uint8_t *)self->info.output.data - self->arena.start);
-    self->output = nn_memoryview('b', self->arena.start, offset, self->info.output.size, false);
+    self->output = nn_memoryview(self->info.output.is_unsigned ? 'B' : 'b', self->arena.start, offset,
+                                 self->info.output.size, false);
     return MP_OBJ_FROM_PTR(self);
 }
 
@@ -215,6 +216,20 @@ static nn_model *ready(mp_obj_t self_in) {
     return self;
 }
 
+/* Until the engine is free, and then the object, if it still can run. Call `done` when it has. */
+static nn_model *begin(mp_obj_t self_in) {
+    while (engine_busy) {
+        mp_event_wait_ms(1);
+    }
+    nn_model *self = ready(self_in);
+    self->running = engine_busy = true;
+    return self;
+}
+
+static void done(nn_model *self) {
+    self->running = engine_busy = false;
+}
+
 static mp_obj_t model_invoke(mp_obj_t self_in, mp_obj_t features_in) {
     nn_model *self = ready(self_in);
     mp_buffer_info_t features;
@@ -223,17 +238,13 @@ static mp_obj_t model_invoke(mp_obj_t self_in, mp_obj_t features_in) {
         mp_raise_msg_varg(&mp_type_ValueError, MP_ERROR_TEXT("model: it takes %u features, not %u"),
                           (unsigned)self->info.input.size, (unsigned)features.len);
     }
-    while (engine_busy) {
-        mp_event_wait_ms(1);
-    }
-    self = ready(self_in);
+    self = begin(self_in);
     memcpy(self->info.input.data, features.buf, features.len);
-    self->running = engine_busy = true;
     MP_THREAD_GIL_EXIT();
-    bool done = self->engine->invoke(self->instance.data);
+    bool ran = self->engine->invoke(self->instance.data);
     MP_THREAD_GIL_ENTER();
-    self->running = engine_busy = false;
-    if (!done) {
+    done(self);
+    if (!ran) {
         mp_raise_msg(&mp_type_RuntimeError, MP_ERROR_TEXT("model: its engine failed to run it"));
     }
     return self->output;
@@ -248,6 +259,20 @@ static mp_obj_t model_state_reset(mp_obj_t self_in) {
     return mp_const_none;
 }
 static MP_DEFINE_CONST_FUN_OBJ_1(model_state_reset_obj, model_state_reset);
+
+static mp_obj_t model_selftest(mp_obj_t self_in) {
+    nn_model *self = ready(self_in);
+    if (self->engine->selftest == NULL) {
+        return mp_const_none;
+    }
+    self = begin(self_in);
+    MP_THREAD_GIL_EXIT();
+    nn_selftest result = self->engine->selftest(self->instance.data);
+    MP_THREAD_GIL_ENTER();
+    done(self);
+    return result == NN_NO_SELFTEST ? mp_const_none : mp_obj_new_bool(result == NN_PASSED);
+}
+static MP_DEFINE_CONST_FUN_OBJ_1(model_selftest_obj, model_selftest);
 
 /* Closing twice is no error. What the output's memoryview shows stays. */
 static mp_obj_t model_deinit(mp_obj_t self_in) {
@@ -321,6 +346,7 @@ static void model_attr(mp_obj_t self_in, qstr attr, mp_obj_t *dest) {
 static const mp_rom_map_elem_t model_locals_table[] = {
     {MP_ROM_QSTR(MP_QSTR_invoke), MP_ROM_PTR(&model_invoke_obj)},
     {MP_ROM_QSTR(MP_QSTR_state_reset), MP_ROM_PTR(&model_state_reset_obj)},
+    {MP_ROM_QSTR(MP_QSTR_selftest), MP_ROM_PTR(&model_selftest_obj)},
     {MP_ROM_QSTR(MP_QSTR_deinit), MP_ROM_PTR(&model_deinit_obj)},
     {MP_ROM_QSTR(MP_QSTR___del__), MP_ROM_PTR(&model_del_obj)},
     {MP_ROM_QSTR(MP_QSTR___enter__), MP_ROM_PTR(&mp_identity_obj)},

@@ -198,8 +198,8 @@ nn_status load(void *instance, const uint8_t *model, size_t size, void *arena, s
         return NN_INVALID;
     }
     self->arena.get()->stop_watching();
-    info->input.data = self->interpreter.get()->input(0)->data.int8;
-    info->output.data = self->interpreter.get()->output(0)->data.int8;
+    info->input.data = self->interpreter.get()->input(0)->data.data;
+    info->output.data = self->interpreter.get()->output(0)->data.data;
     info->arena = self->arena.get()->GetUsedBytes();
     return NN_OK;
 }
@@ -218,5 +218,5 @@ void unload(void *instance) {
 
 } // namespace
 
-extern "C" const nn_engine nn_tflm = {"TFLM", sizeof(Instance), probe,       plan,
-                                      load,   invoke,           state_reset, unload};
+extern "C" const nn_engine nn_tflm = {"TFLM", sizeof(Instance), probe,   plan,  load,
+                                      invoke, state_reset,      nullptr, unload};

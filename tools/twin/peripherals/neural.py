@@ -9,6 +9,8 @@ import struct
 import numpy as np
 
 from cicada.tools.engine import CHANNELS, FrontEnd
+from cicada.tools.packed import PackedModel
+from cicada.tools.runtimes import open_model
 from cicada.tools.tflm import Interpreter
 from cicada.tools.twin.chip import Chip, Peripheral, ops
 
@@ -27,7 +29,7 @@ class Neural(Peripheral):
         self.blobs: dict[str, bytes] = {}
         self.scores: list[tuple[float, np.ndarray]] = []
         self.inference_us = self.invoking_us = self.featuring_us = self.frames = 0
-        self._models: list[Interpreter | None] = []
+        self._models: list[PackedModel | Interpreter | None] = []
         self._fronts: list[tuple[FrontEnd, np.ndarray]] = []
         self.operations = {
             ops.NN_NAMES: lambda argument, payload: (0, json.dumps(sorted(self.blobs)).encode()),
@@ -35,6 +37,7 @@ class Neural(Peripheral):
             ops.MODEL_INVOKE: self._model_invoke,
             ops.MODEL_RESET: self._model_reset,
             ops.MODEL_CLOSE: self._model_close,
+            ops.MODEL_SELFTEST: self._model_selftest,
             ops.FRONT_OPEN: self._front_open,
             ops.FRONT_FEED: self._front_feed,
             ops.FRONT_RESET: self._front_reset,
@@ -45,13 +48,13 @@ class Neural(Peripheral):
         self._fronts.clear()
 
     def _model_open(self, argument: int, payload: bytes) -> tuple[int, bytes]:
-        model = Interpreter(payload)
+        model = open_model(payload)
         self._models.append(model)
         about = {
             "engine": model.engine,
             "arena": model.arena,
-            "input": {k: v for k, v in model.input.items() if k != "dtype"},
-            "output": {k: v for k, v in model.output.items() if k != "dtype"},
+            "input": _side(model.input),
+            "output": _side(model.output),
         }
         return len(self._models) - 1, json.dumps(about).encode()
 
@@ -62,7 +65,7 @@ class Neural(Peripheral):
             raise ValueError(f"model: it takes {np.prod(model.input['shape'])} features, not {values.size}")
         output = model.invoke(values)
         before = self.chip.meter.now
-        self.chip.work(model.macs * self.chip.board.CYCLES["per_mac"])
+        self.chip.work(self._cycles(model))
         self.inference_us = self.chip.meter.now - before
         self.invoking_us += self.inference_us
         self.scores.append((before / 1e6, output))
@@ -71,6 +74,20 @@ class Neural(Peripheral):
     def _model_reset(self, argument: int, payload: bytes) -> tuple[int, bytes]:
         _at(self._models, argument).reset()
         return 0, b""
+
+    def _cycles(self, model: PackedModel | Interpreter) -> int:
+        """Of one inference. A packed model says how many instructions it takes; of TFLM there is a mean."""
+        cycles = self.chip.board.CYCLES
+        if isinstance(model, PackedModel):
+            return round(model.instructions * cycles["per_instruction"])
+        return round(model.macs * cycles["per_mac"])
+
+    def _model_selftest(self, argument: int, payload: bytes) -> tuple[int, bytes]:
+        model = _at(self._models, argument)
+        if not isinstance(model, PackedModel) or model.selftest_steps == 0:
+            return 2, b""
+        self.chip.work(model.selftest_steps * self._cycles(model))
+        return int(model.selftest()), b""
 
     def _model_close(self, argument: int, payload: bytes) -> tuple[int, bytes]:
         _at(self._models, argument)
@@ -101,6 +118,12 @@ class Neural(Peripheral):
         front.reset()
         window.fill(-128)
         return 0, window.tobytes()
+
+
+def _side(about: dict) -> dict:
+    """Input or output of a model, for JSON."""
+    shown = {name: value for name, value in about.items() if name != "dtype"}
+    return shown | {"unsigned": about["dtype"] == np.uint8}
 
 
 def _at(items: list, index: int):
