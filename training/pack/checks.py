@@ -32,7 +32,7 @@ def tensor(operator: Operator, number: int) -> Tensor:
     return found
 
 
-def quantised(operator: Operator, one: Tensor, *dtypes: str) -> None:
+def quantised(operator: Operator | None, one: Tensor, *dtypes: str) -> None:
     """See that a tensor is int8 (or of ``dtypes``) with one scale and one zero point in range."""
     allowed = dtypes or ("int8",)
     if one.dtype not in allowed:
@@ -45,7 +45,7 @@ def quantised(operator: Operator, one: Tensor, *dtypes: str) -> None:
         raise PackError(f"zero point {one.zero} is not {low} to {high}", operator, one)
 
 
-def scales(operator: Operator, one: Tensor) -> None:
+def scales(operator: Operator | None, one: Tensor) -> None:
     """See that scales are finite and positive, and that each has a zero point (absent ones are 0)."""
     if not (np.isfinite(one.scale).all() and (one.scale > 0).all()):
         raise PackError("a scale is not a positive number", operator, one)
@@ -87,7 +87,7 @@ def shaped(operator: Operator, one: Tensor, shape: tuple[int, ...]) -> None:
         raise PackError(f"it has shape {list(one.shape)}, and its inputs give {list(shape)}", operator, one)
 
 
-def rank(operator: Operator, one: Tensor, least: int, most: int | None = None) -> None:
+def rank(operator: Operator | None, one: Tensor, least: int, most: int | None = None) -> None:
     """See that a tensor has so many axes."""
     most = least if most is None else most
     if not least <= len(one.shape) <= most:

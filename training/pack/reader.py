@@ -45,6 +45,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from cicada.training.pack.checks import quantised, rank
 from cicada.training.pack.errors import PackError
 from cicada.training.pack.flat import FlatModel, RawGraph, RawOperator
 from cicada.training.pack.graph import Graph, Operator, Tensor, Variable
@@ -161,6 +162,10 @@ class _Reader:
         wanted = self.tensor(self.raw.outputs[0])
         if id(wanted) not in known:
             raise PackError("no operator computes the model's output", tensor=wanted)
+        for edge in (given, wanted):
+            rank(None, edge, 0, 6)
+            if edge.dtype != "float32":
+                quantised(None, edge, "int8", "uint8")
         return Graph(given, wanted, operators, list(self.variables.values()), sum(map(macs, operators)))
 
     def _operator(self, index: int, raw: RawOperator) -> Operator | None:
