@@ -1,71 +1,55 @@
 /* 512-point real FFT as a 256-point complex one of radix 4 and a split, in place.
  *
  * The rounding is that of kissfft's 16-bit build: every pass first divides its inputs by 4 as
- * round(x * 8191 / 32768), products with a twiddle are rounded to 16 bits, and sums wrap.
- *
- * Between two passes a 16-bit number x stands as x * 2^16 + bias. Sums in 32 bits then wrap as those of
- * 16 bits do, and the upper word of one product is the next pass's division, rounded: the bias is the
- * half that rounding adds. Any bias will do that the factor turns into 2^14 and a fraction of 2^15.
+ * round(x * 8191 / 32768), products with a twiddle are rounded to 16 bits, and sums wrap. Working in 32
+ * bits and truncating at the store gives the same bits, because sums wrap alike.
  */
 #include "stages.h"
 
 #define INLINE static inline __attribute__((always_inline))
 
-#define QUARTER (2 * (32767 / 4))
-#define QUARTER_BIAS 131089
-#define HALF (2 * (32767 / 2))
-#define HALF_BIAS 65541
-
-/* Whether bias * factor / 2^17, the half that it stands for, is 2^14 when rounded down. */
-#define FITS(bias, factor) ((int64_t)(bias) * (factor) >> 17 == 1 << 14)
-typedef char biases_round[FITS(QUARTER_BIAS, QUARTER) && FITS(HALF_BIAS, HALF) ? 1 : -1];
-
 typedef struct {
-    uint32_t r, i;
-} aligned;
+    int32_t r, i;
+} wide;
 
-/* x * factor / 2^16, of an x that stands with its bias. */
-static int32_t scaled(uint32_t x, int32_t factor) {
-    return (int32_t)(((int64_t)(int32_t)x * factor) >> 32);
+static int32_t round15(int32_t x) {
+    return (x + (1 << 14)) >> 15;
 }
 
-/* round(x / 2^16), and that times 2^16 */
-static uint32_t rounded(int32_t x) {
-    return (uint32_t)(x + (1 << 15)) & 0xffff0000;
+static wide quarter(const fe_bin *x) {
+    return (wide){round15(x->z.r * (32767 / 4)), round15(x->z.i * (32767 / 4))};
 }
 
-static aligned quarter(const fe_bin *x, uint32_t bias) {
-    return (aligned){((uint32_t)scaled(x->r, QUARTER) << 16) + bias,
-                     ((uint32_t)scaled(x->i, QUARTER) << 16) + bias};
+static wide rotated_quarter(const fe_bin *x, fe_complex w) {
+    const wide a = quarter(x);
+    return (wide){round15(a.r * w.r - a.i * w.i), round15(a.r * w.i + a.i * w.r)};
 }
 
-/* The twiddle is doubled, so that the product has 16 bits of fraction. */
-static aligned rotated_quarter(const fe_bin *x, fe_complex w) {
-    const int32_t r = scaled(x->r, QUARTER), i = scaled(x->i, QUARTER);
-    return (aligned){rounded(r * w.r - i * w.i), rounded(r * w.i + i * w.r)};
+static void store(fe_bin *bin, int32_t r, int32_t i) {
+    bin->z.r = (int16_t)r;
+    bin->z.i = (int16_t)i;
 }
 
-/* The 4-point transform of inputs already divided and rotated; outputs lie m bins apart. All have the
- * bias of a. */
-INLINE void butterfly(fe_bin *out, unsigned m, aligned a, aligned b, aligned c, aligned d) {
-    const aligned even = {a.r + c.r, a.i + c.i}, even_odd = {a.r - c.r, a.i - c.i};
-    const aligned odd = {b.r + d.r, b.i + d.i}, odd_odd = {b.r - d.r, b.i - d.i};
-    out[0] = (fe_bin){even.r + odd.r, even.i + odd.i};
-    out[m] = (fe_bin){even_odd.r + odd_odd.i, even_odd.i - odd_odd.r};
-    out[2 * m] = (fe_bin){even.r - odd.r, even.i - odd.i};
-    out[3 * m] = (fe_bin){even_odd.r - odd_odd.i, even_odd.i + odd_odd.r};
+/* The 4-point transform of inputs already divided and rotated; outputs lie m bins apart. */
+INLINE void butterfly(fe_bin *out, unsigned m, wide a, wide b, wide c, wide d) {
+    const wide even = {a.r + c.r, a.i + c.i}, even_odd = {a.r - c.r, a.i - c.i};
+    const wide odd = {b.r + d.r, b.i + d.i}, odd_odd = {b.r - d.r, b.i - d.i};
+    store(&out[0], even.r + odd.r, even.i + odd.i);
+    store(&out[m], even_odd.r + odd_odd.i, even_odd.i - odd_odd.r);
+    store(&out[2 * m], even.r - odd.r, even.i - odd.i);
+    store(&out[3 * m], even_odd.r - odd_odd.i, even_odd.i + odd_odd.r);
 }
 
-/* Of a windowed sample as it comes; shift and division are one product. */
-static aligned first_quarter(const fe_bin *x, int32_t factor, uint32_t bias) {
-    return (aligned){rounded((int32_t)x->r * factor) + bias, rounded((int32_t)x->i * factor) + bias};
+/* Shift and division of a windowed sample in one product: no bit is shifted out, see fe_window. */
+static wide first_quarter(const fe_bin *x, int32_t factor) {
+    return (wide){round15(x->z.r * factor), round15(x->z.i * factor)};
 }
 
 static void first_pass(fe_bin *bins, unsigned shift) {
-    const int32_t factor = QUARTER << shift;
+    const int32_t factor = (32767 / 4) << shift;
     for (fe_bin *x = bins; x < bins + FE_FFT / 2; x += 4) {
-        butterfly(x, 1, first_quarter(&x[0], factor, QUARTER_BIAS), first_quarter(&x[1], factor, 0),
-                  first_quarter(&x[2], factor, 0), first_quarter(&x[3], factor, 0));
+        butterfly(x, 1, first_quarter(&x[0], factor), first_quarter(&x[1], factor),
+                  first_quarter(&x[2], factor), first_quarter(&x[3], factor));
     }
 }
 
@@ -73,23 +57,31 @@ static void first_pass(fe_bin *bins, unsigned shift) {
  * Inlined for each m, as the offsets then are part of the load and store instructions.
  *
  * A quarter is at most 8191, where the reference's rotation by its first twiddle, 32767 / 32768, rounds
- * back to the same number. So a butterfly with that twiddle needs no product. */
-INLINE void pass(fe_bin *bins, unsigned m, uint32_t bias) {
-    for (fe_bin *x = bins; x < bins + FE_FFT / 2; x += 4 * m) {
-        butterfly(x, m, quarter(x, bias), quarter(&x[m], 0), quarter(&x[2 * m], 0), quarter(&x[3 * m], 0));
-    }
+ * back to the same number, so a butterfly with that twiddle needs no product. Only for m = 4 are these
+ * enough to earn their own code. */
+INLINE void pass(fe_bin *bins, unsigned m) {
     const unsigned stride = FE_FFT / 2 / 4 / m;
-    const fe_complex *w = fe_twiddle;
-    for (unsigned k = 1; k < m; k++) {
-        w += 3 * stride;
+    unsigned k = 0;
+    if (m == 4) {
+        for (fe_bin *x = bins; x < bins + FE_FFT / 2; x += 4 * m) {
+            butterfly(x, m, quarter(x), quarter(&x[m]), quarter(&x[2 * m]), quarter(&x[3 * m]));
+        }
+        k = 1;
+    }
+    for (; k < m; k++) {
+        const fe_complex *w = &fe_twiddle[3 * stride * k];
         const fe_complex w1 = w[0], w2 = w[1], w3 = w[2];
         fe_bin *x = bins + k;
         do {
-            butterfly(x, m, quarter(x, bias), rotated_quarter(&x[m], w1), rotated_quarter(&x[2 * m], w2),
+            butterfly(x, m, quarter(x), rotated_quarter(&x[m], w1), rotated_quarter(&x[2 * m], w2),
                       rotated_quarter(&x[3 * m], w3));
             x += 4 * m;
         } while (stride > 1 && x < bins + FE_FFT / 2);
     }
+}
+
+static int32_t half(int16_t x) {
+    return round15(x * (32767 / 2));
 }
 
 /* At most 2 * 32767^2, since the split halves sums of two 16-bit numbers: an int32_t holds it. */
@@ -102,24 +94,23 @@ static void split(fe_bin *bins) {
     fe_bin *low = bins + FE_BIN_FIRST, *high = bins + FE_FFT / 2 - FE_BIN_FIRST;
     const fe_split *w = fe_split_twiddle;
     for (; low <= high; low++, high--, w++) {
-        const int32_t pr = scaled(low->r, HALF), pi = scaled(low->i, HALF);
-        /* Negated in 16 bits, where -32768 stays what it is. */
-        const int32_t qr = scaled(high->r, HALF), qi = scaled(2 * HALF_BIAS - high->i, HALF);
-        const int32_t sr = pr + qr, si = pi + qi;
-        const uint32_t dr = (uint32_t)(pr - qr), di = (uint32_t)(pi - qi);
-        /* Rounded to 16 bits, which may wrap. */
-        const int32_t tr = (int32_t)((1u << 15) - dr * w->r + di * w->i) >> 16;
-        const int32_t ti = (int32_t)((1u << 15) - dr * w->i - di * w->r) >> 16;
-        low->r = energy((sr + tr) >> 1, (si + ti) >> 1);
+        const wide p = {half(low->z.r), half(low->z.i)};
+        const wide q = {half(high->z.r), half((int16_t)-high->z.i)};
+        const wide sum = {p.r + q.r, p.i + q.i};
+        const uint32_t dr = (uint32_t)(p.r - q.r), di = (uint32_t)(p.i - q.i);
+        /* Doubled twiddles leave the rounded product in the upper half, where it may wrap. */
+        const wide t = {(int32_t)((1u << 15) - dr * w->r + di * w->i) >> 16,
+                        (int32_t)((1u << 15) - dr * w->i - di * w->r) >> 16};
+        low->energy = energy((sum.r + t.r) >> 1, (sum.i + t.i) >> 1);
         /* Second, because at k = 128 both are one bin and the reference keeps this value. */
-        high->r = energy((sr - tr) >> 1, (ti - si) >> 1);
+        high->energy = energy((sum.r - t.r) >> 1, (t.i - sum.i) >> 1);
     }
 }
 
 void fe_power_spectrum(fe_bin bins[FE_FFT / 2], unsigned shift) {
     first_pass(bins, shift);
-    pass(bins, 4, QUARTER_BIAS);
-    pass(bins, 16, QUARTER_BIAS);
-    pass(bins, 64, HALF_BIAS);
+    pass(bins, 4);
+    pass(bins, 16);
+    pass(bins, 64);
     split(bins);
 }

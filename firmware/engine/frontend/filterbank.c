@@ -60,7 +60,7 @@ void fe_filterbank(const fe_bin bins[FE_FFT / 2], unsigned shift, uint32_t chann
         uint32_t falling_high = 0, falling_low = 0, total_high = 0, total_low = 0;
         const fe_bin *end = bin + fe_band_width[band];
         do {
-            const uint32_t high = bin->r >> 16, low = bin->r & 0xffff;
+            const uint32_t high = bin->energy >> 16, low = bin->energy & 0xffff;
             falling_high += high * *weight;
             falling_low += low * *weight;
             total_high += high;

@@ -20,9 +20,14 @@ extern "C" {
 #define FE_FFT 512     /* points of the real FFT: the window and zeros */
 #define FE_CHANNELS 40 /* features a frame */
 
-/* One point of the FFT, and in r at last its energy. */
 typedef struct {
-    uint32_t r, i;
+    int16_t r, i;
+} fe_complex;
+
+/* One FFT bin, first as amplitude, then as energy in the same place. */
+typedef union {
+    fe_complex z;
+    uint32_t energy;
 } fe_bin;
 
 /* All there is between two calls (and the work space within one). Its members are private. */

@@ -63,22 +63,22 @@ def slots() -> list[int]:
     return [(n & 3) << 6 | (n & 12) << 2 | (n & 48) >> 2 for n in range(FFT // 8)]
 
 
-def _doubled_phasor(phase: float) -> tuple[int, int]:
-    """Twice ``(cos, sin)`` as kissfft's 16-bit build rounds them (``kf_cexp`` in _kiss_fft_guts.h)."""
-    return 2 * math.floor(0.5 + 32767 * math.cos(phase)), 2 * math.floor(0.5 + 32767 * math.sin(phase))
+def _phasor(phase: float) -> tuple[int, int]:
+    """``(cos, sin)`` as kissfft's 16-bit build rounds them (``kf_cexp`` in _kiss_fft_guts.h)."""
+    return math.floor(0.5 + 32767 * math.cos(phase)), math.floor(0.5 + 32767 * math.sin(phase))
 
 
 def twiddles() -> list[tuple[int, int]]:
-    """Twice ``w^k, w^2k, w^3k`` for k = 0..63, ``w = exp(-2 pi j / 256)`` (``kiss_fft_alloc``)."""
+    """``w^k, w^2k, w^3k`` for k = 0..63, ``w = exp(-2 pi j / 256)`` (``kiss_fft_alloc``)."""
     half = FFT // 2
-    return [_doubled_phasor(-2 * math.pi * k * power / half) for k in range(half // 4) for power in (1, 2, 3)]
+    return [_phasor(-2 * math.pi * k * power / half) for k in range(half // 4) for power in (1, 2, 3)]
 
 
 def split_twiddles() -> list[tuple[int, int]]:
-    """Twice ``-exp(-j pi (k / 256 + 1/2))`` from the first bin needed to k = 128 (``kiss_fftr_alloc``)."""
+    """``-2 exp(-j pi (k / 256 + 1/2))`` from the first bin needed to k = 128 (``kiss_fftr_alloc``)."""
     half, (first, _, _) = FFT // 2, bands()
-    doubled = [_doubled_phasor(-math.pi * (k / half + 0.5)) for k in range(first, half // 2 + 1)]
-    return [(-r, -i) for r, i in doubled]
+    phasors = [_phasor(-math.pi * (k / half + 0.5)) for k in range(first, half // 2 + 1)]
+    return [(-2 * r, -2 * i) for r, i in phasors]
 
 
 def _mel(hertz: float) -> float:
@@ -226,8 +226,7 @@ def render() -> dict[str, str]:
     header = note + "#ifndef CICADA_FRONTEND_TABLES_H\n#define CICADA_FRONTEND_TABLES_H\n\n"
     header += '#include <stdint.h>\n\n#include "frontend.h"\n\n'
     header += "".join(f"#define {name} {value} /* {text} */\n" for name, value, text in constants)
-    header += "\ntypedef struct {\n    int32_t r, i;\n} fe_complex;\n"
-    header += "\n/* Negated, as both parts of all these are below 0 or 0. */\n"
+    header += "\n/* Doubled, and negated, as no part of these is above 0. */\n"
     header += "typedef struct {\n    uint16_t r, i;\n} fe_split;\n"
     header += "\n/* Gain over the x of one bit length: value + slope t + curve t^2, t = 0..1. */\n"
     header += "typedef struct {\n    int16_t value, slope, curve;\n} fe_gain;\n\n"

@@ -23,11 +23,7 @@
 #define FE_LOG_BITS 16 /* fraction bits of the logarithm */
 #define FE_LOG_SEGMENT_BITS 7 /* log2 of the table's segments */
 
-typedef struct {
-    int32_t r, i;
-} fe_complex;
-
-/* Negated, as both parts of all these are below 0 or 0. */
+/* Doubled, and negated, as no part of these is above 0. */
 typedef struct {
     uint16_t r, i;
 } fe_split;
