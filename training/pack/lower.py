@@ -57,6 +57,11 @@ class _Lowering:
             for tensor in operator.inputs
             if tensor is not None
         } | {graph.output: len(graph.operators)}
+        self._users: dict[Tensor, list[Operator]] = {}
+        for operator in graph.operators:
+            for tensor in operator.inputs:
+                if tensor is not None:
+                    self._users.setdefault(tensor, []).append(operator)
         self._states: dict[Variable, Buffer] = {}
         self._tables: dict[Tensor, tuple[Tensor, NDArray[np.uint8]]] = {}
         self._input = self._memory.buffer(graph.input.name, graph.input.elements)
@@ -137,7 +142,7 @@ class _Lowering:
         if source in self._tables:
             source, first = self._tables[source]
             table = tables.composed(first, table)
-        users = [user for user in self._graph.operators if output in user.inputs]
+        users = self._users.get(output, [])
         if output is not self._graph.output and len(users) == 1 and _table(users[0]) is not None:
             self._tables[output] = source, table
             self._last_use[source] = max(self._last_use[source], self._last_use[output])

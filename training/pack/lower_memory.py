@@ -117,12 +117,8 @@ class Memory:
 
         :meth:`add` must follow.
         """
-        layout = self.layout(source)
-        target = self.targets.get(output)
-        views = common([layout, target]) if target is not None else None
-        if views is None:
-            target = target or self.new(output)
-            views = common([self.dense(source), target])
+        target = self.targets.get(output) or self.new(output)
+        views = common([self.layout(source), target]) or common([self.dense(source), target])
         if views is None:
             target = self.new(output)
             views = common([self.dense(source), target])

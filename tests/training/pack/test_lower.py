@@ -212,8 +212,9 @@ def test_splits_and_slices_are_views() -> None:
 
 def test_a_function_of_a_slice_reads_it_in_its_place() -> None:
     net = Net(1, 6, 4, 8)
-    y = pointwise.unary(net.model, "LOGISTIC", net.channels(net.conv(net.x, 8), 2, 4))
-    assert kinds(assert_equals_oracle(net.finish(y), 4)) == ["Conv", "Lut"]
+    y = pointwise.unary(net.model, "TANH", net.channels(net.conv(net.x, 8), 2, 4))
+    program = assert_equals_oracle(net.finish(net.depthwise(y, (2, 2))), 4)
+    assert kinds(program) == ["Conv", "Lut", "Depthwise"]
 
 
 def test_channels_apart_are_copied() -> None:
