@@ -8,12 +8,16 @@ place for good, after all others.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import accumulate
 
+from cicada.training.pack.errors import PackError
 from cicada.training.pack.format import aligned, extent, plane
 from cicada.training.pack.overlap import Overlap, contiguous, memories, overlap
 from cicada.training.pack.place import Item, place
 from cicada.training.pack.program import Buffer, Conv, Dense, Depthwise, Op, Program, Ring
 
+#: Bytes of an arena, at most: as much memory as a module with an ESP32 can have.
+MOST = 1 << 25
 #: Bytes that all strips together which are tried for one operator may look at.
 _WORK = 1 << 24
 
@@ -55,8 +59,14 @@ def plan(program: Program) -> Plan:
 
     Depthwise convolutions work in as few strips as cost at most 1/64 of the arena, because each strip reads
     the rows that it shares with the next once more. Equal programs give equal plans.
+
+    Raises:
+        PackError: the model needs more memory than any device that this serves has.
     """
     lives = _Lives(program)
+    for op, size in zip(program.ops, lives.apart, strict=True):
+        if size > MOST:
+            raise PackError(f"{op.name}: the model needs {size} bytes of memory there; {MOST} can be planned")
     options = {op: _strips(op) for op in program.ops if isinstance(op, Depthwise)}
     peaks = {op: {strip: lives.peak(op, strip) for strip in options[op]} for op in options}
     rest = max([*(lives.peak(op, 0) for op in program.ops if op not in options), lives.resting])
@@ -121,6 +131,14 @@ class _Lives:
         self._passing = [memory for memory in every if memory.initial is None and memory in self._first]
         #: Bytes of all state.
         self.state = sum(aligned(memory.size) for memory in kept)
+        # Bytes that begin to live with each operator, less those that no longer do.
+        change = [0] * (len(program.ops) + 2)
+        for memory in self._passing:
+            if self._last[memory] >= 0:
+                change[max(self._first[memory], 0)] += aligned(memory.size)
+                change[self._last[memory] + 1] -= aligned(memory.size)
+        #: Bytes that live while each operator runs, with nothing over anything else and no scratch memory.
+        self.apart = [self.state + size for size in accumulate(change)][: len(program.ops)]
         #: Bytes that the input, or the output, needs with all state.
         ends = [m for m in (program.input, program.output) if m.initial is None]
         self.resting = self.state + max((aligned(memory.size) for memory in ends), default=0)
@@ -141,14 +159,11 @@ class _Lives:
 
     def peak(self, op: Op, strip: int) -> int:
         """Bytes that live while the operator runs, what its output shares with its inputs counted once."""
-        number = self._number[op]
-        alive = [m for m in self._passing if self._first[m] <= number <= self._last[m]]
         target = aligned(memories(op)[1].size)
         shared = sum(
             rule.most(aligned(memory.size), target) for memory, rule in self.rules(op, strip).items()
         )
-        total = sum(aligned(memory.size) for memory in alive) - min(shared, target)
-        return self.state + total + aligned(scratch_size(op, strip))
+        return self.apart[self._number[op]] - min(shared, target) + aligned(scratch_size(op, strip))
 
     def place(self, strips: dict[Depthwise, int], target: int) -> _Placed:
         """Place all but state; a try that reaches ``target`` bytes, state included, is good enough."""

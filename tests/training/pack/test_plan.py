@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from cicada.training.pack import lower, reader, simplify
 from cicada.training.pack.emit import emit
+from cicada.training.pack.errors import PackError
 from cicada.training.pack.place import Item, place
 from cicada.training.pack.plan import Plan, plan, scratch_size
-from cicada.training.pack.program import Buffer, Lut, Program, View, Window
+from cicada.training.pack.program import Buffer, Fill, Lut, Program, View, Window
 from cicada.training.pack.verify import verify
 from support.networks import Network, keyword_spotter, resnet, wake_word
 from support.orders import play
@@ -170,6 +171,28 @@ def described(made: Program, placed: Plan) -> tuple:
         placed.arena,
         placed.bound,
     )
+
+
+def test_an_input_that_nobody_reads_gives_its_memory_away() -> None:
+    source, target = buffer((1, 1, 40)), buffer((1, 1, 40))
+    kept = Buffer("kept", 4, np.zeros(4, np.int8))
+    ops = [
+        Lut("lut", input=View(kept, 1, 1, 4), output=View(target, 1, 1, 4), table=np.zeros(256, np.uint8)),
+        Fill("fill", output=View(target, 1, 1, 36, 4), value=1),
+    ]
+    made = program(ops, source, target, [kept])
+    placed = plan(made)
+    verify(made, placed)
+    assert placed.arena == placed.bound == 44
+
+
+def test_a_model_that_no_device_can_hold_is_a_clear_error() -> None:
+    net = Network((4000, 4000, 1))
+    for _ in range(3):
+        net.lut()
+    net.add(net.first, net.now)
+    with pytest.raises(PackError, match="lut 1: the model needs 48000000 bytes"):
+        plan(net.program())
 
 
 @pytest.mark.parametrize("network", [keyword_spotter, resnet, wake_word])
