@@ -12,6 +12,7 @@ import numpy as np
 from cicada.training.pack import format as cpm
 from cicada.training.pack import layout
 from cicada.training.pack.errors import PackError
+from cicada.training.pack.overlap import memories
 from cicada.training.pack.plan import Plan
 from cicada.training.pack.program import (
     Binary,
@@ -155,17 +156,15 @@ class _Writer:
     def _op(self, op: Op) -> bytes:
         """The record of an operator."""
         kind, structure = record(op)
-        inputs = [getattr(op, name) for name in ("input", "a", "b") if hasattr(op, name)]
-        memories = [item.memory if isinstance(item, View) else item for item in inputs]
-        if any(isinstance(memory, Ring) for memory in memories[1:]):
-            raise ValueError(f"{op.name}: only the first input can be a ring")
-        target = op.output.memory if isinstance(op.output, View) else op.output
+        reads, target = memories(op)
+        if isinstance(op, Binary) and any(isinstance(memory, Ring) for memory in reads):
+            raise ValueError(f"{op.name}: it cannot read a ring")
         values, flags = self._members(op)
         values["op"] = {
             "kind": kind,
             "flags": flags,
             "length": structure.size,
-            "in_ring": self._rings.get(memories[0], 0) if memories else 0,
+            "in_ring": self._rings.get(reads[0], 0) if reads else 0,
             "out_ring": self._rings.get(target, 0),
             "advance": self._rings[op.advance] if op.advance else 0,
             "advance_rows": op.advance_rows if op.advance else 0,
