@@ -3,6 +3,8 @@
  * The rounding is that of kissfft's 16-bit build: every pass first divides its inputs by 4 as
  * round(x * 8191 / 32768), products with a twiddle are rounded to 16 bits, and sums wrap. Working in 32
  * bits and truncating at the store gives the same bits, because sums wrap alike.
+ *
+ * Factors come from a table: a compiler that knows them makes two instructions of each product with them.
  */
 #include "stages.h"
 
@@ -16,12 +18,11 @@ static int32_t round15(int32_t x) {
     return (x + (1 << 14)) >> 15;
 }
 
-static wide quarter(const fe_bin *x) {
-    return (wide){round15(x->z.r * (32767 / 4)), round15(x->z.i * (32767 / 4))};
+static wide scaled(const fe_bin *x, int32_t factor) {
+    return (wide){round15(x->z.r * factor), round15(x->z.i * factor)};
 }
 
-static wide rotated_quarter(const fe_bin *x, fe_complex w) {
-    const wide a = quarter(x);
+static wide rotated(wide a, fe_complex w) {
     return (wide){round15(a.r * w.r - a.i * w.i), round15(a.r * w.i + a.i * w.r)};
 }
 
@@ -40,16 +41,11 @@ INLINE void butterfly(fe_bin *out, unsigned m, wide a, wide b, wide c, wide d) {
     store(&out[3 * m], even_odd.r - odd_odd.i, even_odd.i + odd_odd.r);
 }
 
-/* Shift and division of a windowed sample in one product: no bit is shifted out, see fe_window. */
-static wide first_quarter(const fe_bin *x, int32_t factor) {
-    return (wide){round15(x->z.r * factor), round15(x->z.i * factor)};
-}
-
-static void first_pass(fe_bin *bins, unsigned shift) {
-    const int32_t factor = (32767 / 4) << shift;
+/* Shift and division of the windowed samples are one product: no bit is shifted out, see fe_window. */
+static void first_pass(fe_bin *bins, int32_t factor) {
     for (fe_bin *x = bins; x < bins + FE_FFT / 2; x += 4) {
-        butterfly(x, 1, first_quarter(&x[0], factor), first_quarter(&x[1], factor),
-                  first_quarter(&x[2], factor), first_quarter(&x[3], factor));
+        butterfly(x, 1, scaled(&x[0], factor), scaled(&x[1], factor), scaled(&x[2], factor),
+                  scaled(&x[3], factor));
     }
 }
 
@@ -59,12 +55,13 @@ static void first_pass(fe_bin *bins, unsigned shift) {
  * A quarter is at most 8191, where the reference's rotation by its first twiddle, 32767 / 32768, rounds
  * back to the same number, so a butterfly with that twiddle needs no product. Only for m = 4 are these
  * enough to earn their own code. */
-INLINE void pass(fe_bin *bins, unsigned m) {
+INLINE void pass(fe_bin *bins, unsigned m, int32_t factor) {
     const unsigned stride = FE_FFT / 2 / 4 / m;
     unsigned k = 0;
     if (m == 4) {
         for (fe_bin *x = bins; x < bins + FE_FFT / 2; x += 4 * m) {
-            butterfly(x, m, quarter(x), quarter(&x[m]), quarter(&x[2 * m]), quarter(&x[3 * m]));
+            butterfly(x, m, scaled(x, factor), scaled(&x[m], factor), scaled(&x[2 * m], factor),
+                      scaled(&x[3 * m], factor));
         }
         k = 1;
     }
@@ -73,15 +70,12 @@ INLINE void pass(fe_bin *bins, unsigned m) {
         const fe_complex w1 = w[0], w2 = w[1], w3 = w[2];
         fe_bin *x = bins + k;
         do {
-            butterfly(x, m, quarter(x), rotated_quarter(&x[m], w1), rotated_quarter(&x[2 * m], w2),
-                      rotated_quarter(&x[3 * m], w3));
+            const wide b = rotated(scaled(&x[m], factor), w1), c = rotated(scaled(&x[2 * m], factor), w2),
+                       d = rotated(scaled(&x[3 * m], factor), w3);
+            butterfly(x, m, scaled(x, factor), b, c, d);
             x += 4 * m;
         } while (stride > 1 && x < bins + FE_FFT / 2);
     }
-}
-
-static int32_t half(int16_t x) {
-    return round15(x * (32767 / 2));
 }
 
 /* At most 2 * 32767^2, since the split halves sums of two 16-bit numbers: an int32_t holds it. */
@@ -90,12 +84,12 @@ static uint32_t energy(int32_t r, int32_t i) {
 }
 
 /* Separates the spectra of even and odd samples (kiss_fftr) and squares: bins k and 256 - k together. */
-static void split(fe_bin *bins) {
+static void split(fe_bin *bins, int32_t factor) {
     fe_bin *low = bins + FE_BIN_FIRST, *high = bins + FE_FFT / 2 - FE_BIN_FIRST;
     const fe_split *w = fe_split_twiddle;
     for (; low <= high; low++, high--, w++) {
-        const wide p = {half(low->z.r), half(low->z.i)};
-        const wide q = {half(high->z.r), half((int16_t)-high->z.i)};
+        const wide p = scaled(low, factor);
+        const wide q = {round15(high->z.r * factor), round15((int16_t)-high->z.i * factor)};
         const wide sum = {p.r + q.r, p.i + q.i};
         const uint32_t dr = (uint32_t)(p.r - q.r), di = (uint32_t)(p.i - q.i);
         /* Doubled twiddles leave the rounded product in the upper half, where it may wrap. */
@@ -108,9 +102,10 @@ static void split(fe_bin *bins) {
 }
 
 void fe_power_spectrum(fe_bin bins[FE_FFT / 2], unsigned shift) {
-    first_pass(bins, shift);
-    pass(bins, 4);
-    pass(bins, 16);
-    pass(bins, 64);
-    split(bins);
+    const int32_t quarter = fe_division[0], half = fe_division[1];
+    first_pass(bins, quarter << shift);
+    pass(bins, 4, quarter);
+    pass(bins, 16, quarter);
+    pass(bins, 64, quarter);
+    split(bins, half);
 }

@@ -68,6 +68,11 @@ def _phasor(phase: float) -> tuple[int, int]:
     return math.floor(0.5 + 32767 * math.cos(phase)), math.floor(0.5 + 32767 * math.sin(phase))
 
 
+def divisions() -> list[int]:
+    """What kissfft multiplies with and shifts right by 15 to divide by 4 and by 2 (``C_FIXDIV``)."""
+    return [32767 // 4, 32767 // 2]
+
+
 def twiddles() -> list[tuple[int, int]]:
     """``w^k, w^2k, w^3k`` for k = 0..63, ``w = exp(-2 pi j / 256)`` (``kiss_fft_alloc``)."""
     half = FFT // 2
@@ -212,6 +217,7 @@ def render() -> dict[str, str]:
     arrays = [
         _array("int16_t", "fe_hann", hann()),
         _array("uint8_t", "fe_slot", slots()),
+        _array("int16_t", "fe_division", divisions()),
         _array("fe_complex", "fe_twiddle", twiddles()),
         _array("fe_split", "fe_split_twiddle", split_twiddles()),
         _array("uint8_t", "fe_band_width", widths),

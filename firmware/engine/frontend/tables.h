@@ -35,6 +35,7 @@ typedef struct {
 
 extern const int16_t fe_hann[480];
 extern const uint8_t fe_slot[64];
+extern const int16_t fe_division[2];
 extern const fe_complex fe_twiddle[192];
 extern const fe_split fe_split_twiddle[124];
 extern const uint8_t fe_band_width[41];
