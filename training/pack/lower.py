@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from cicada.training.pack import lower_alias, lower_layers, lower_moves, lower_values, streaming, tables
 from cicada.training.pack.errors import PackError
-from cicada.training.pack.graph import Graph, Operator, Tensor, Variable
+from cicada.training.pack.graph import Graph, Operator, Tensor
 from cicada.training.pack.lower_memory import Memory
 from cicada.training.pack.lower_place import Placement
-from cicada.training.pack.program import Buffer, Program
+from cicada.training.pack.program import Program
 from cicada.training.pack.views import Layout
 
 _DIRECT = {
@@ -62,7 +62,6 @@ class _Lowering:
             for tensor in operator.inputs:
                 if tensor is not None:
                     self._users.setdefault(tensor, []).append(operator)
-        self._states: dict[Variable, Buffer] = {}
         self._tables: dict[Tensor, tuple[Tensor, NDArray[np.uint8]]] = {}
         self._input = self._memory.buffer(graph.input.name, graph.input.elements)
         self._output = self._memory.buffer(graph.output.name, graph.output.elements)
@@ -114,12 +113,10 @@ class _Lowering:
         elif kind in ("PAD", "PADV2"):
             lower_moves.pad(memory, operator, self._places)
         elif kind == "READ_VARIABLE":
-            lower_moves.read(
-                memory, operator, self._states, self._streams.get(operator.attributes["variable"])
-            )
+            lower_moves.read(memory, operator, self._streams.get(operator.attributes["variable"]))
         elif kind == "ASSIGN_VARIABLE":
             if operator.attributes["variable"] not in self._streams:
-                lower_moves.assign(memory, operator, self._states, self._last_use, number)
+                lower_moves.assign(memory, operator, self._last_use, number)
         else:
             self._unary(operator)
 

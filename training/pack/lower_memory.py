@@ -8,7 +8,7 @@ import math
 import numpy as np
 
 from cicada.training.pack.errors import PackError
-from cicada.training.pack.graph import Operator, Tensor
+from cicada.training.pack.graph import Operator, Tensor, Variable
 from cicada.training.pack.program import Buffer, Copy, Fill, Op, Ring, View
 from cicada.training.pack.views import LIMIT, Layout, common, flat_shape, joint
 
@@ -31,6 +31,7 @@ class Memory:
         self.rings: list[Ring] = []
         self.layouts: dict[Tensor, Layout] = {}
         self.targets: dict[Tensor, Layout] = {}
+        self._states: dict[Variable, Buffer] = {}
         self._missing: dict[Ring, int] = {}  # bytes of new rows that are not written yet
         self._new: dict[Ring, int] = {}  # new rows of one inference
 
@@ -40,6 +41,13 @@ class Memory:
         made = Buffer(name, size, content)
         self.buffers.append(made)
         return made
+
+    def state(self, variable: Variable) -> Layout:
+        """Where a variable lies that is no ring."""
+        size = variable.tensor.elements
+        if variable not in self._states:
+            self._states[variable] = self.buffer(variable.name, size, variable.initial)
+        return Layout.dense(self._states[variable], size)
 
     def ring(self, ring: Ring, new: int) -> None:
         """Takes a ring that gets ``new`` rows in every inference."""

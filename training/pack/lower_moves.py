@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from cicada.training.pack.graph import Operator, Tensor, Variable
+from cicada.training.pack.graph import Operator, Tensor
 from cicada.training.pack.lower_memory import Memory
 from cicada.training.pack.lower_place import Placement
-from cicada.training.pack.program import Buffer
 from cicada.training.pack.streaming import Stream
 from cicada.training.pack.views import Layout
 
@@ -50,38 +49,29 @@ def pad(memory: Memory, operator: Operator, places: Placement) -> None:
         begin[axis], size[axis] = before, source.shape[axis]
 
 
-def read(memory: Memory, operator: Operator, states: dict[Variable, Buffer], known: Stream | None) -> None:
+def read(memory: Memory, operator: Operator, known: Stream | None) -> None:
     """READ_VARIABLE: the state where it lies. Who assigns to it later sees to it that this stays true."""
-    variable, output = operator.attributes["variable"], operator.outputs[0]
+    output = operator.outputs[0]
     if known is not None:
         first = 0 if memory.has_new_rows(known.ring) else known.new
         memory.layouts[output] = Layout.rows(known.ring, first, known.old)
     else:
-        memory.layouts[output] = Layout.dense(_state(memory, variable, states), output.elements)
+        memory.layouts[output] = memory.state(operator.attributes["variable"])
 
 
-def assign(
-    memory: Memory, operator: Operator, states: dict[Variable, Buffer], last_use: dict[Tensor, int], now: int
-) -> None:
+def assign(memory: Memory, operator: Operator, last_use: dict[Tensor, int], now: int) -> None:
     """ASSIGN_VARIABLE: a copy, after what still needs the old state has got one of its own."""
-    variable, source = operator.attributes["variable"], operator.inputs[0]
+    source = operator.inputs[0]
     assert source is not None
-    state = _state(memory, variable, states)
-    target = Layout.dense(state, source.elements)
+    target = memory.state(operator.attributes["variable"])
     if memory.layout(source) == target:
         return
     for tensor, layout in list(memory.layouts.items()):
-        if layout.memory is state and (tensor is source or last_use.get(tensor, -1) > now):
+        if layout.memory is target.memory and (tensor is source or last_use.get(tensor, -1) > now):
             copy = memory.new(tensor)
             memory.copy(tensor.name, layout, copy)
             memory.layouts[tensor] = copy
     memory.copy(source.name, memory.layout(source), target)
-
-
-def _state(memory: Memory, variable: Variable, states: dict[Variable, Buffer]) -> Buffer:
-    if variable not in states:
-        states[variable] = memory.buffer(variable.name, variable.tensor.elements, variable.initial)
-    return states[variable]
 
 
 def _put(memory: Memory, tensor: Tensor, place: Layout) -> None:

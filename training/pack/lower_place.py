@@ -1,19 +1,20 @@
 """Decides before lowering where tensors shall be written, so that a concatenation finds its parts in place.
 
 From the last operator to the first: the model's output goes into its own buffer, the parts of a concatenation
-into the concatenation's memory, and the parts of those likewise. What more than one place asks for is written
-to one of them and copied to the others.
+into the concatenation's memory, and the parts of those likewise. New state goes over the old. What more than
+one place asks for is written to one of them and copied to the others.
 """
 
 from __future__ import annotations
 
 from cicada.training.pack import lower_alias
-from cicada.training.pack.graph import Graph, Operator, Tensor
+from cicada.training.pack.graph import Graph, Operator, Tensor, Variable
 from cicada.training.pack.lower_memory import Memory
 from cicada.training.pack.program import Buffer
 from cicada.training.pack.streaming import Stream
 from cicada.training.pack.views import Layout
 
+_PADS = frozenset({"PAD", "PADV2"})
 #: Operators whose output is memory that exists already.
 _ELSEWHERE = lower_alias.ALIASES | {"READ_VARIABLE"}
 
@@ -39,8 +40,11 @@ class Placement:
                 self._stream(operator, rings[operator])
             elif operator.kind == "CONCATENATION":
                 self._concatenation(operator)
-            elif operator.kind in ("PAD", "PADV2"):
+            elif operator.kind in _PADS:
                 self._pad(operator)
+        for variable in graph.variables:
+            if variable not in [stream.variable for stream in streams]:
+                self._state(graph, variable)
 
     def _ask(self, tensor: Tensor | None, place: Layout | None) -> None:
         """Have a tensor written to a place, if an operator computes it and nobody else asked."""
@@ -89,6 +93,31 @@ class Placement:
                 break
         self.whole[pad], self.parts[pad] = whole, [part]
         self._ask_all(pad)
+
+    def _state(self, graph: Graph, variable: Variable) -> None:
+        """New state is written over the old one where its maker does not need that, and nobody after it."""
+        place = {operator: number for number, operator in enumerate(graph.operators)}
+        uses = [operator for operator in graph.operators if operator.attributes.get("variable") is variable]
+        assigns = [operator for operator in uses if operator.kind == "ASSIGN_VARIABLE"]
+        if len(assigns) != 1 or assigns[0].inputs[0] is None:
+            return
+        source = lower_alias.root(assigns[0].inputs[0], self._made_by)
+        maker = self._made_by.get(source)
+        if maker is None or maker.kind in _PADS | {"CONCATENATION"}:
+            return  # parts are written earlier
+        made = place[maker]
+        old: set[Tensor | None] = set()
+        for operator in graph.operators[: place[assigns[0]]]:
+            if operator in uses:
+                old.update(operator.outputs)
+            if (operator in uses or old.intersection(operator.inputs)) and place[operator] >= made:
+                return
+            if len(operator.inputs) == 1 and operator.inputs[0] in old:
+                # The same bytes, or a function of them that becomes one with a later function.
+                old.update(operator.outputs)
+        later = {tensor for operator in graph.operators[place[assigns[0]] :] for tensor in operator.inputs}
+        if not old & later and graph.output not in old:
+            self._ask(source, self._memory.state(variable))
 
     def _ask_all(self, operator: Operator) -> None:
         for tensor, part in zip(operator.inputs, self.parts[operator], strict=True):

@@ -289,6 +289,20 @@ def variable_cases() -> dict[str, bytes]:
     net.assign(handle, moves.strided_slice(net.model, old, (0, 2, 0, 0), (1, -4, 1, 4), (1, -1, 1, 1), 0, 0))
     done(net, net.binary("ADD", net.depthwise(old, (3, 1)), net.x))
 
+    net = model("a copy of the old state in a concatenation")
+    handle = net.variable(1, 1, 1, 4)
+    old = net.read(handle, 1, 1, 1, 4)
+    new = net.conv(net.x, 4)
+    net.assign(handle, new)
+    done(net, net.concatenate([old, new], 3))
+
+    net = model("read once more between its maker and its assignment")
+    handle = net.variable(1, 1, 1, 4)
+    new = net.conv(net.x, 4)
+    old = net.read(handle, 1, 1, 1, 4)
+    net.assign(handle, new)
+    done(net, net.binary("ADD", old, new))
+
     net = model("two states change places")
     one, two = net.variable(1, 1, 1, 4), net.variable(1, 1, 1, 4)
     first, second = net.read(one, 1, 1, 1, 4), net.read(two, 1, 1, 1, 4)
@@ -314,6 +328,25 @@ def variable_cases() -> dict[str, bytes]:
 def test_state_that_is_no_ring_is_copied_right(name: str) -> None:
     program = assert_equals_oracle(variable_cases()[name])
     assert program.rings == []
+
+
+def test_new_state_is_written_over_the_old_that_nobody_needs_any_more() -> None:
+    net = Net(1, 1, 1, 4)
+    handle = net.variable(1, 1, 1, 4)
+    gated = net.binary("MUL", net.read(handle, 1, 1, 1, 4), net.conv(net.x, 4))
+    new = net.binary("ADD", gated, net.x)
+    net.assign(handle, new)
+    program = assert_equals_oracle(net.finish(net.conv(new, 3)))
+    assert kinds(program) == ["Dense", "Binary", "Binary", "Dense"]
+
+
+def test_new_state_is_copied_if_its_maker_needs_the_old() -> None:
+    net = Net(1, 1, 1, 4)
+    handle = net.variable(1, 1, 1, 4)
+    new = net.conv(net.read(handle, 1, 1, 1, 4), 4)
+    net.assign(handle, new)
+    program = assert_equals_oracle(net.finish(net.binary("ADD", new, net.x)))
+    assert kinds(program) == ["Dense", "Copy", "Binary"]
 
 
 def test_more_states_than_rings_stay_right() -> None:
