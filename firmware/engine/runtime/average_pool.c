@@ -4,10 +4,15 @@
  *
  * Equals AveragePool of tensorflow/lite/kernels/internal/reference/integer_ops/pooling.h.
  */
-#include "pool.h"
+#include "area.h"
 #include "requant.h"
 
-static void average(const cpm_model *model, const cpm_pool *pool, const cpm_area *area, int8_t *out) {
+static const char *check(const cpm_checker *checker, const cpm_op *op) {
+    return cpm_pool_fits(checker, op) ? NULL : "an average pool does not fit";
+}
+
+static void average(const cpm_model *model, const cpm_op *op, const cpm_area *area, int8_t *out) {
+    const cpm_pool *const pool = (const void *)op;
     const uint32_t n = (area->y1 - area->y0) * (area->x1 - area->x0);
     /* x / n is x * (1 / n) or one more: the reciprocal is at most 2^-32 too small, and x less than 2^32.
      * Division takes the small CPUs up to 34 cycles. */
@@ -16,7 +21,7 @@ static void average(const cpm_model *model, const cpm_pool *pool, const cpm_area
     for (uint32_t k = 0, count; k < channels; k += count) {
         count = channels - k >= 4 ? 4 : 1;
         int32_t sums[4];
-        cpm_sum(model, &pool->in, pool->op.in_ring, area, k, count, sums);
+        cpm_sum(model, op, area, k, count, sums);
         for (uint32_t i = 0; i < count; i++) {
             const bool negative = sums[i] < 0;
             const uint32_t x = (uint32_t)(negative ? -sums[i] : sums[i]) + n / 2;
@@ -29,7 +34,7 @@ static void average(const cpm_model *model, const cpm_pool *pool, const cpm_area
 }
 
 static void run(const cpm_model *model, const cpm_op *op) {
-    cpm_pool_each(model, op, average);
+    cpm_areas(model, op, &((const cpm_pool *)(const void *)op)->window, average);
 }
 
-const cpm_kernel cpm_kernel_average_pool = {cpm_pool_check, run};
+const cpm_kernel cpm_kernel_average_pool = {check, run};

@@ -32,7 +32,7 @@ void cpm_binary_each(const cpm_model *model, const cpm_op *op, cpm_binary_fn val
     for (uint32_t y = 0; y < out->h; y++) {
         const int8_t *from_a = cpm_memory(model, a->at + y * step(a->h, a->row));
         const int8_t *from_b = cpm_memory(model, b->at + y * step(b->h, b->row));
-        int8_t *to = cpm_row(model, out, op->out_ring, y);
+        int8_t *to = cpm_row_at(model, out, op->out_ring, y);
         for (uint32_t x = 0; x < pixels; x++) {
             values(binary, from_a, step_a, from_b, step_b, to, count);
             from_a += pixel_a;

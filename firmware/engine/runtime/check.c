@@ -8,8 +8,8 @@
 
 /* Bytes of arena at most, so that sums of four places fit 32 bits. */
 #define ARENA_MAX (1u << 28)
-/* Steps of inner loops at most, in one invoke and in a self-test: a minute and a half on a small CPU. */
-#define WORK_MAX ((uint64_t)1 << 32)
+/* Steps of inner loops at most, in one invoke and in a self-test: some minutes on a small CPU. */
+#define WORK_MAX (UINT32_MAX - 1)
 
 bool cpm_in_blob(const cpm_checker *checker, uint32_t at, uint64_t size) {
     return at % 4 == 0 && at <= checker->size && size <= checker->size - at;
@@ -36,6 +36,12 @@ bool cpm_view_fits(const cpm_checker *checker, const cpm_view *view, unsigned ri
     const cpm_ring *const r = rings(checker) + (ring - 1);
     return view->row == r->row && view->h <= r->rows && view->at < r->row * r->rows && width <= r->row &&
            view->at % r->row <= r->row - width;
+}
+
+bool cpm_views_fit(const cpm_checker *checker, const cpm_op *op, size_t size) {
+    const cpm_lut *const record = (const void *)op;
+    return op->length >= size && cpm_view_fits(checker, &record->in, op->in_ring) &&
+           cpm_view_fits(checker, &record->out, op->out_ring);
 }
 
 bool cpm_requant_fits(const cpm_checker *checker, const cpm_requant *requant, unsigned flags, uint32_t n) {
@@ -76,47 +82,55 @@ bool cpm_window_fits(const cpm_window *window, const cpm_view *in, const cpm_vie
            side_fits(in->w, out->w, window->kernel_w, window->stride_w, window->dilation_w, window->pad_w);
 }
 
-static uint64_t bytes_of(const cpm_view *view) {
-    return (uint64_t)((uint32_t)view->h * view->w) * view->c;
+static uint32_t times(uint32_t a, uint32_t b) {
+    const uint64_t product = (uint64_t)a * b;
+    return product > UINT32_MAX ? UINT32_MAX : (uint32_t)product;
 }
 
-static uint32_t taps_of(const cpm_window *window) {
-    return (uint32_t)window->kernel_h * window->kernel_w;
+static uint32_t bytes_of(const cpm_view *view) {
+    return times((uint32_t)view->h * view->w, view->c);
 }
 
-uint64_t cpm_work(const cpm_op *op) {
+uint32_t cpm_work(const cpm_op *op) {
     const cpm_conv *const conv = (const void *)op; /* as far as they go, most records are like this one */
+    uint32_t taps = 1, channels = 1;
+    const cpm_view *view = &conv->in; /* the larger one of those without a window */
     switch (op->kind) {
     case CPM_CONV:
     case CPM_PLAIN_CONV:
-        return bytes_of(&conv->out) * taps_of(&conv->window) * conv->in.c;
-    case CPM_DENSE:
-        return bytes_of(&conv->in) * conv->out.c;
+        channels = conv->in.c; /* fall through */
     case CPM_DEPTHWISE:
     case CPM_PLAIN_DEPTHWISE:
     case CPM_COLUMN:
     case CPM_AVERAGE_POOL:
     case CPM_MAX_POOL:
-        return bytes_of(&conv->out) * taps_of(&conv->window);
+        taps = (uint32_t)conv->window.kernel_h * conv->window.kernel_w;
+        view = &conv->out;
+        break;
+    case CPM_DENSE:
+        channels = conv->out.c;
+        break;
     case CPM_ADD:
     case CPM_MUL:
-        return bytes_of(&((const cpm_binary *)(const void *)op)->out);
+        view = &((const cpm_binary *)(const void *)op)->out;
+        break;
     case CPM_COPY: {
         const cpm_copy *const copy = (const void *)op;
-        return (uint64_t)((uint32_t)copy->dims[0] * copy->dims[1]) * copy->dims[2] * copy->dims[3];
+        return times(times((uint32_t)copy->dims[0] * copy->dims[1], copy->dims[2]), copy->dims[3]);
     }
-    default: /* one view, or two of which the first is not the smaller one */
-        return bytes_of(&conv->in);
+    default:
+        break;
     }
+    return times(times(bytes_of(view), taps), channels);
 }
 
 static bool io_fits(const cpm_checker *checker, const cpm_io *io) {
     if (io->rank > CPM_RANK || io->dtype > CPM_UINT8) {
         return false;
     }
-    uint64_t size = 1;
-    for (unsigned i = 0; i < io->rank && size <= ARENA_MAX; i++) {
-        size *= io->shape[i]; /* at most 2^60 */
+    uint32_t size = 1;
+    for (unsigned i = 0; i < io->rank; i++) {
+        size = times(size, io->shape[i]);
     }
     return io->size != 0 && size == io->size && cpm_in_arena(checker, io->at, size);
 }
@@ -158,7 +172,7 @@ static const char *check_op(const cpm_checker *checker, const cpm_op *op) {
 static const char *check_ops(const cpm_checker *checker) {
     const cpm_header *const header = checker->header;
     uint32_t at = header->ops_at;
-    uint64_t work = 0;
+    uint32_t work = 0;
     for (unsigned i = 0; i < header->ops; i++) {
         if (!cpm_in_blob(checker, at, sizeof(cpm_op))) {
             return "an operator lies outside";
@@ -171,9 +185,9 @@ static const char *check_ops(const cpm_checker *checker) {
         if (wrong != NULL) {
             return wrong;
         }
-        /* A view is within the arena and a kernel's taps at most 2^32: far from an overflow. */
-        work += cpm_work(op);
-        if (work > WORK_MAX || work * header->selftest_steps > WORK_MAX) {
+        const uint32_t more = cpm_work(op);
+        work = more > UINT32_MAX - work ? UINT32_MAX : work + more;
+        if (work > WORK_MAX || times(work, header->selftest_steps) > WORK_MAX) {
             return "too much to compute";
         }
         at += op->length;

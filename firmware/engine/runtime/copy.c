@@ -10,23 +10,24 @@
 /* One side: where it begins, how far it goes, and in which ring. */
 static bool side_fits(const cpm_checker *checker, uint32_t at, const uint16_t *dims, const int32_t *steps,
                       unsigned ring) {
-    /* The lowest and highest byte, from `at` on, that dimensions 1 to 3 reach; at most 2^49. */
-    int64_t low = 0, high = 0;
-    for (unsigned i = 1; i < 4; i++) {
-        const int64_t reach = (int64_t)steps[i] * (dims[i] - 1);
-        *(reach < 0 ? &low : &high) += reach;
-    }
-    const int64_t rows = (int64_t)steps[0] * (dims[0] - 1);
-    if (ring == 0) {
-        low += rows < 0 ? rows : 0;
-        high += rows > 0 ? rows : 0;
-        return (int64_t)at + low >= 0 && (int64_t)at + high < checker->header->arena;
-    }
     const cpm_header *const header = checker->header;
+    const uint32_t arena = header->arena; /* less than 2^29 */
+    uint32_t below = 0, above = 0;        /* bytes from `at` to the lowest and to the highest one */
+    for (unsigned i = ring != 0; i < 4; i++) {
+        const uint32_t step = steps[i] < 0 ? 0 - (uint32_t)steps[i] : (uint32_t)steps[i];
+        const uint64_t reach = (uint64_t)step * (dims[i] - 1u);
+        if (reach > arena) {
+            return false;
+        }
+        *(steps[i] < 0 ? &below : &above) += (uint32_t)reach;
+    }
+    if (ring == 0) {
+        return at < arena && below <= at && above < arena - at;
+    }
     const cpm_ring *const r = (const cpm_ring *)(const void *)(checker->blob + header->rings_at) + (ring - 1);
-    const int64_t column = at % r->row;
-    return steps[0] >= 0 && (uint32_t)steps[0] == r->row && dims[0] <= r->rows && at < r->row * r->rows &&
-           column + low >= 0 && column + high < r->row;
+    const uint32_t column = at % r->row;
+    return (uint32_t)steps[0] == r->row && dims[0] <= r->rows && at < r->row * r->rows && below <= column &&
+           above < r->row - column;
 }
 
 static const char *check(const cpm_checker *checker, const cpm_op *op) {
@@ -45,8 +46,8 @@ static void run(const cpm_model *model, const cpm_op *op) {
     const cpm_view from = {.at = copy->in_at, .row = (uint32_t)copy->in_step[0]};
     const cpm_view to = {.at = copy->out_at, .row = (uint32_t)copy->out_step[0]};
     for (uint32_t i = 0; i < copy->dims[0]; i++) {
-        const int8_t *in_row = cpm_row(model, &from, op->in_ring, i);
-        int8_t *out_row = cpm_row(model, &to, op->out_ring, i);
+        const int8_t *in_row = cpm_row_at(model, &from, op->in_ring, i);
+        int8_t *out_row = cpm_row_at(model, &to, op->out_ring, i);
         for (unsigned j = copy->dims[1]; j != 0; j--) {
             const int8_t *in_pixel = in_row;
             int8_t *out_pixel = out_row;

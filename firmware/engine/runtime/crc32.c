@@ -66,23 +66,20 @@ uint32_t cpm_crc32_words(const void *words, size_t count) {
             count--;
             continue;
         }
-        /* As far as none of the five places comes to the ring's end; four at a time, then one by one. */
+        /* As far as none of the five places comes to the ring's end; two at a time. */
         uint32_t run = DEGREE - at;
         run = smaller(run, smaller(smaller(DEGREE - a, DEGREE - b), smaller(DEGREE - c, DEGREE - d)));
         run = count - DEGREE < run ? (uint32_t)(count - DEGREE) : run;
         const uint32_t *from_a = ring + a, *from_b = ring + b, *from_c = ring + c, *from_d = ring + d;
         uint32_t *to = ring + at;
-        for (uint32_t i = run / 4; i != 0; i--) {
+        for (uint32_t i = run / 2; i != 0; i--) {
             to[0] ^= word[0] ^ from_a[0] ^ from_b[0] ^ from_c[0] ^ from_d[0];
             to[1] ^= word[1] ^ from_a[1] ^ from_b[1] ^ from_c[1] ^ from_d[1];
-            to[2] ^= word[2] ^ from_a[2] ^ from_b[2] ^ from_c[2] ^ from_d[2];
-            to[3] ^= word[3] ^ from_a[3] ^ from_b[3] ^ from_c[3] ^ from_d[3];
-            to += 4, word += 4, from_a += 4, from_b += 4, from_c += 4, from_d += 4;
+            to += 2, word += 2, from_a += 2, from_b += 2, from_c += 2, from_d += 2;
         }
-        for (uint32_t i = 0; i < run % 4; i++) {
-            to[i] ^= word[i] ^ from_a[i] ^ from_b[i] ^ from_c[i] ^ from_d[i];
+        if (run % 2 != 0) {
+            *to ^= *word++ ^ *from_a ^ *from_b ^ *from_c ^ *from_d;
         }
-        word += run % 4;
         count -= run;
         at = at + run == DEGREE ? 0 : at + run;
     }

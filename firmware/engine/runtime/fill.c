@@ -16,7 +16,7 @@ static void run(const cpm_model *model, const cpm_op *op) {
     const uint32_t count = whole ? (uint32_t)fill->out.w * fill->out.c : fill->out.c;
     const uint32_t pixels = whole ? 1 : fill->out.w;
     for (uint32_t y = 0; y < fill->out.h; y++) {
-        int8_t *out = cpm_row(model, &fill->out, op->out_ring, y);
+        int8_t *out = cpm_row_at(model, &fill->out, op->out_ring, y);
         for (uint32_t x = 0; x < pixels; x++, out += fill->out.pitch) {
             memset(out, (int)(fill->value & 255), count);
         }

@@ -4,6 +4,10 @@
 #include "crc32.h"
 #include "kernel.h"
 
+int8_t *cpm_row_at(const cpm_model *model, const cpm_view *view, unsigned ring, uint32_t y) {
+    return cpm_row(model, view, ring, y);
+}
+
 const cpm_header *cpm_about(const void *blob) {
     return blob;
 }

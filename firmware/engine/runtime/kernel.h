@@ -35,8 +35,8 @@ extern const cpm_kernel cpm_kernel_conv, cpm_kernel_dense, cpm_kernel_depthwise,
     cpm_kernel_softmax, cpm_kernel_lut, cpm_kernel_copy, cpm_kernel_fill, cpm_kernel_plain_conv,
     cpm_kernel_plain_depthwise;
 
-/* Steps of inner loops that a checked record takes in one invoke, at most 2^60. */
-uint64_t cpm_work(const cpm_op *op);
+/* Steps of inner loops that a checked record takes in one invoke; UINT32_MAX for more than that. */
+uint32_t cpm_work(const cpm_op *op);
 
 #define CPM_LENGTH(op, type) ((op)->length >= sizeof(type))
 
@@ -50,6 +50,10 @@ bool cpm_in_arena(const cpm_checker *checker, uint32_t at, uint64_t size);
  * view->row is the ring's row, at + the pixels of one row stay within the ring's bytes as at % row + width <=
  * row, and h rows are no more than the ring's. h, w, c and pitch are not 0, pitch >= c. */
 bool cpm_view_fits(const cpm_checker *checker, const cpm_view *view, unsigned ring);
+
+/* The record has at least `size` bytes and begins, behind the cpm_op, with an input and an output view, and
+ * both fit with the rings that it names. */
+bool cpm_views_fit(const cpm_checker *checker, const cpm_op *op, size_t size);
 
 /* The three tables of n channels lie in the blob; every |bias| <= 2^30; every multiplier is 0 or has its top
  * bit set; every shift is -30 to 31, or as CPM_FAST promises; low <= high, out_zero is -128 to 127 and equal
@@ -86,5 +90,8 @@ static inline int8_t *cpm_row(const cpm_model *model, const cpm_view *view, unsi
     }
     return cpm_memory(model, r->at + offset);
 }
+
+/* The same where size counts more than time. */
+int8_t *cpm_row_at(const cpm_model *model, const cpm_view *view, unsigned ring, uint32_t y);
 
 #endif

@@ -8,9 +8,8 @@
 
 static const char *check(const cpm_checker *checker, const cpm_op *op) {
     const cpm_lut *const lut = (const void *)op;
-    if (!CPM_LENGTH(op, cpm_lut) || !cpm_view_fits(checker, &lut->in, op->in_ring) ||
-        !cpm_view_fits(checker, &lut->out, op->out_ring) || lut->in.h != lut->out.h ||
-        lut->in.w != lut->out.w || lut->in.c != lut->out.c || !cpm_in_blob(checker, lut->table, 256)) {
+    if (!cpm_views_fit(checker, op, sizeof(cpm_lut)) || lut->in.h != lut->out.h || lut->in.w != lut->out.w ||
+        lut->in.c != lut->out.c || !cpm_in_blob(checker, lut->table, 256)) {
         return "a function's table or shape does not fit";
     }
     return NULL;
@@ -23,17 +22,10 @@ static void run(const cpm_model *model, const cpm_op *op) {
     const uint32_t count = whole ? (uint32_t)lut->in.w * lut->in.c : lut->in.c;
     const uint32_t pixels = whole ? 1 : lut->in.w;
     for (uint32_t y = 0; y < lut->in.h; y++) {
-        const int8_t *in = cpm_row(model, &lut->in, op->in_ring, y);
-        int8_t *out = cpm_row(model, &lut->out, op->out_ring, y);
+        const int8_t *in = cpm_row_at(model, &lut->in, op->in_ring, y);
+        int8_t *out = cpm_row_at(model, &lut->out, op->out_ring, y);
         for (uint32_t x = 0; x < pixels; x++, in += lut->in.pitch, out += lut->out.pitch) {
-            uint32_t i = 0;
-            for (; i + 4 <= count; i += 4) {
-                out[i] = table[(uint8_t)in[i]];
-                out[i + 1] = table[(uint8_t)in[i + 1]];
-                out[i + 2] = table[(uint8_t)in[i + 2]];
-                out[i + 3] = table[(uint8_t)in[i + 3]];
-            }
-            for (; i < count; i++) {
+            for (uint32_t i = 0; i < count; i++) {
                 out[i] = table[(uint8_t)in[i]];
             }
         }

@@ -7,17 +7,17 @@
  * and one_over_one_plus_x_for_x_in_0_1 of gemmlowp's fixedpoint/fixedpoint.h, from where the constants are.
  * Qm.n is an int32_t with n bits after the point.
  */
-#include "requant.h"
-
 #include "kernel.h"
+
+/* A function that is no copy at each of its calls: a softmax is short, and flash is dear. */
+#define ONCE __attribute__((noinline))
 
 /* So many values of 1 fit the sum, which is Q12.19. */
 #define CHANNELS_MAX 4095
 
 static const char *check(const cpm_checker *checker, const cpm_op *op) {
     const cpm_softmax *const softmax = (const void *)op;
-    if (!CPM_LENGTH(op, cpm_softmax) || !cpm_view_fits(checker, &softmax->in, op->in_ring) ||
-        !cpm_view_fits(checker, &softmax->out, op->out_ring) || softmax->in.h != softmax->out.h ||
+    if (!cpm_views_fit(checker, op, sizeof(cpm_softmax)) || softmax->in.h != softmax->out.h ||
         softmax->in.w != softmax->out.w || softmax->in.c != softmax->out.c || softmax->in.c > CHANNELS_MAX) {
         return "a softmax's shape does not fit";
     }
@@ -30,8 +30,13 @@ static const char *check(const cpm_checker *checker, const cpm_op *op) {
 }
 
 /* SaturatingRoundingDoublingHighMul: the product of Qm.x and Qn.y as Q(m + n). Never both are -2^31. */
-static int32_t product(int32_t a, int32_t b) {
+ONCE static int32_t product(int32_t a, int32_t b) {
     return (int32_t)(((int64_t)a * b + (1 << 30)) >> 31);
+}
+
+/* RoundingDivideByPOT of what is not negative. */
+static inline uint32_t shift_down(int32_t x, unsigned right) {
+    return ((uint32_t)x + (1u << (right - 1))) >> right;
 }
 
 /* x * 2^left, saturated. */
@@ -50,8 +55,9 @@ static int32_t exponential(int32_t a) {
     const int32_t quarter = 1 << 24, inner = (a & (quarter - 1)) - quarter;
     const int32_t x = inner * 32 + (1 << 28); /* Q0.31, from -1/8 to 1/8 */
     const int32_t x2 = product(x, x), x3 = product(x2, x), x4 = product(x2, x2);
-    const int32_t higher =
-        cpm_rounding_shift(product(cpm_rounding_shift(x4, 2) + x3, 715827883 /* 1/3 */) + x2, 1);
+    /* The rest of the polynomial, not negative, as x2 outweighs all else. */
+    const int32_t third = product((int32_t)shift_down(x4, 2) + x3, 715827883 /* 1/3 */);
+    const int32_t higher = (int32_t)shift_down(third + x2, 1);
     const int32_t eighth = 1895147668; /* e^-1/8 */
     int32_t result = eighth + product(eighth, x + higher);
     uint32_t bits = (uint32_t)(inner - a) >> 24;
@@ -74,7 +80,7 @@ static int32_t reciprocal(int32_t a) {
 }
 
 /* e to the scaled difference, Q0.31. */
-static int32_t weight(const cpm_softmax *softmax, int32_t difference) {
+ONCE static int32_t weight(const cpm_softmax *softmax, int32_t difference) {
     if (difference < softmax->diff_min) {
         return 0;
     }
@@ -90,7 +96,7 @@ static void pixel(const cpm_softmax *softmax, const int8_t *in, int8_t *out) {
     }
     uint32_t sum = 0; /* Q12.19, from 1 to 4095 */
     for (uint32_t k = 0; k < channels; k++) {
-        sum += (uint32_t)cpm_rounding_shift(weight(softmax, in[k] - largest), 12);
+        sum += shift_down(weight(softmax, in[k] - largest), 12);
     }
     unsigned zeros = 0; /* before the leading one */
     for (uint32_t rest = sum; !(rest >> 31); rest <<= 1) {
@@ -98,20 +104,19 @@ static void pixel(const cpm_softmax *softmax, const int8_t *in, int8_t *out) {
     }
     const int32_t inverse = reciprocal((int32_t)((sum << zeros) - (1u << 31)));
     /* From 512 on, sums leave a shift of 32 or more, and nothing of a Q0.31. */
-    const unsigned right = 35 - zeros > 31 ? 31 : 35 - zeros;
-    const int32_t mask = 35 - zeros > 31 ? 0 : -1;
+    const unsigned right = 35 - zeros;
     for (uint32_t k = 0; k < channels; k++) {
         const int32_t share = product(inverse, weight(softmax, in[k] - largest));
-        const int32_t value = (cpm_rounding_shift(share, right) & mask) + INT8_MIN;
-        out[k] = (int8_t)(value > INT8_MAX ? INT8_MAX : value);
+        const uint32_t value = right > 31 ? 0 : shift_down(share, right);
+        out[k] = (int8_t)((int32_t)(value > 255 ? 255 : value) + INT8_MIN);
     }
 }
 
 static void run(const cpm_model *model, const cpm_op *op) {
     const cpm_softmax *const softmax = (const void *)op;
     for (uint32_t y = 0; y < softmax->in.h; y++) {
-        const int8_t *in = cpm_row(model, &softmax->in, op->in_ring, y);
-        int8_t *out = cpm_row(model, &softmax->out, op->out_ring, y);
+        const int8_t *in = cpm_row_at(model, &softmax->in, op->in_ring, y);
+        int8_t *out = cpm_row_at(model, &softmax->out, op->out_ring, y);
         for (uint32_t x = 0; x < softmax->in.w; x++) {
             pixel(softmax, in, out);
             in += softmax->in.pitch;
