@@ -51,28 +51,41 @@ static uint32_t rounded_sqrt(uint64_t x) {
     return ((root >> (half_shift - 1)) + 1) >> 1;
 }
 
+/* Sums of the upper and of the lower halves of energies: neither products nor sums of them leave 32 bits. */
+typedef struct {
+    uint32_t high, low;
+} halves;
+
+static inline void gather(uint32_t energy, uint32_t weight, halves *falling, halves *total) {
+    const uint32_t high = energy >> 16, low = energy & 0xffff;
+    falling->high += high * weight;
+    falling->low += low * weight;
+    total->high += high;
+    total->low += low;
+}
+
 void fe_filterbank(const fe_bin bins[FE_FFT / 2], unsigned shift, uint32_t channels[FE_CHANNELS]) {
     const fe_bin *bin = bins + FE_BIN_FIRST;
     const uint16_t *weight = fe_band_weight;
-    /* Sums of the upper and of the lower halves of energies: no product or sum of them leaves 32 bits. */
-    uint32_t rising_high = 0, rising_low = 0;
+    halves rising = {0, 0};
     for (unsigned band = 0; band < FE_BANDS; band++) {
-        uint32_t falling_high = 0, falling_low = 0, total_high = 0, total_low = 0;
-        const fe_bin *end = bin + fe_band_width[band];
-        do {
-            const uint32_t high = bin->energy >> 16, low = bin->energy & 0xffff;
-            falling_high += high * *weight;
-            falling_low += low * *weight;
-            total_high += high;
-            total_low += low;
-            weight++;
-        } while (++bin != end);
+        halves falling = {0, 0}, total = {0, 0};
+        const unsigned width = fe_band_width[band];
+        const fe_bin *end = bin + width;
+        /* Bins in pairs, as stepping takes a fourth of the time. */
+        if (width % 2 != 0) {
+            gather(bin++->energy, *weight++, &falling, &total);
+        }
+        for (; bin != end; bin += 2, weight += 2) {
+            gather(bin[0].energy, weight[0], &falling, &total);
+            gather(bin[1].energy, weight[1], &falling, &total);
+        }
         if (band != 0) {
-            const uint64_t sum = ((uint64_t)(rising_high + falling_high) << 16) + rising_low + falling_low;
+            const uint64_t sum = ((uint64_t)(rising.high + falling.high) << 16) + rising.low + falling.low;
             channels[band - 1] = rounded_sqrt(sum) >> shift;
         }
         /* The two weights of a bin add up to one, so the other share needs no product of its own. */
-        rising_high = (total_high << FE_BAND_BITS) - falling_high;
-        rising_low = (total_low << FE_BAND_BITS) - falling_low;
+        rising.high = (total.high << FE_BAND_BITS) - falling.high;
+        rising.low = (total.low << FE_BAND_BITS) - falling.low;
     }
 }
