@@ -27,7 +27,8 @@ MAX_TENSORS = 4096
 MAX_OPERATORS = 4096
 MAX_OPERANDS = 64  # inputs, or outputs, of one operator
 MAX_RANK = 8
-MAX_NAME = 80  # characters kept of a name
+MAX_NAME = 4096  # bytes of a name
+MAX_TEXT = 1 << 26  # bytes of all names that are read
 
 #: What the generated reader, struct and numpy raise on offsets and lengths that lead nowhere.
 _LOST = (struct.error, IndexError, ValueError, TypeError, OverflowError, AssertionError, MemoryError)
@@ -134,6 +135,7 @@ class FlatModel:
         if len(model) < 8 or bytes(model[4:8]) != b"TFL3":
             raise PackError("this is not a TFLite flatbuffer: its identifier is not TFL3")
         self._schema: Any = schema
+        self._text_read = 0
         with _damage("its header"):
             self._model = schema.Model.GetRootAsModel(bytes(model), 0)
             self.graphs = _length("subgraphs", self._model.SubgraphsLength(), MAX_GRAPHS)
@@ -177,7 +179,7 @@ class FlatModel:
         # Old converters fill only the 8-bit field, new ones the 32-bit field; the larger one holds.
         builtin = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
         name = _enum("BuiltinOperator").get(builtin, f"operator {builtin}")
-        return f"CUSTOM {_text(code.CustomCode())}" if name == "CUSTOM" else name
+        return f"CUSTOM {self._text(code.CustomCode())}" if name == "CUSTOM" else name
 
     def _read_options(self, operator: Any, kind: str) -> dict[str, Any]:
         if kind not in _OPTIONS:
@@ -189,6 +191,7 @@ class FlatModel:
         options = getattr(self._schema, table)()
         options.Init(at.Bytes, at.Pos)
         values = {name: getattr(options, method)() for name, method in fields.items()}
+        values |= {key: self._text(values[key]) for key in ("container", "name") if key in values}
         if "activation" in values:
             values["activation"] = _enum("ActivationFunctionType").get(values["activation"], "an unknown one")
         if "padding" in values:
@@ -198,7 +201,7 @@ class FlatModel:
     def _tensor(self, graph: Any, number: int) -> RawTensor:
         with _damage(f"tensor {number}"):
             tensor = graph.Tensors(number)
-            name = _text(tensor.Name()) or f"number {number}"
+            name = self._text(tensor.Name()) or f"number {number}"
             rank = _length("dimensions", tensor.ShapeLength(), MAX_RANK)
             shape = tuple(int(n) for n in tensor.ShapeAsNumpy()) if rank else ()
             quantised = tensor.Quantization()
@@ -211,6 +214,14 @@ class FlatModel:
             data = self._content(int(tensor.Buffer()))
             sparse = tensor.Sparsity() is not None
             return RawTensor(name, shape, dtype, scale, zero, axis, data, bool(tensor.IsVariable()), sparse)
+
+    def _text(self, raw: bytes | None) -> str:
+        """A name as it may be printed. Reading copies it, so the copies are counted."""
+        raw = raw or b""
+        self._text_read += len(raw)
+        if self._text_read > MAX_TEXT or len(raw) > MAX_NAME:
+            raise _Damaged(f"a name of {len(raw)} bytes")
+        return "".join(c if c.isprintable() and c != "'" else "?" for c in raw.decode("utf-8", "replace"))
 
     def _content(self, number: int) -> NDArray[np.uint8] | None:
         if not 0 <= number < self._model.BuffersLength():
@@ -255,11 +266,6 @@ def _numbers(length: int, read: Callable[[], Any], what: str, tensors: int) -> t
 
 def _vector(length: int, read: Callable[[], Any], dtype: type) -> NDArray[Any]:
     return np.asarray(read(), dtype) if length else np.zeros(0, dtype)
-
-
-def _text(raw: bytes | None) -> str:
-    text = (raw or b"")[:MAX_NAME].decode("utf-8", "replace")
-    return "".join(c if c.isprintable() and c != "'" else "?" for c in text)
 
 
 @lru_cache(maxsize=8)

@@ -46,7 +46,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cicada.training.pack.checks import quantised, rank
-from cicada.training.pack.errors import PackError
+from cicada.training.pack.errors import PackError, short
 from cicada.training.pack.flat import FlatModel, RawGraph, RawOperator
 from cicada.training.pack.graph import Graph, Operator, Tensor, Variable
 from cicada.training.pack.validate import check
@@ -159,6 +159,7 @@ class _Reader:
                 continue
             self._flows(operator, known)
             operators.append(operator)
+        self._initialise(operators)
         wanted = self.tensor(self.raw.outputs[0])
         if id(wanted) not in known:
             raise PackError("no operator computes the model's output", tensor=wanted)
@@ -175,7 +176,7 @@ class _Reader:
             self._call_once(operator)
             return None
         if raw.kind == "VAR_HANDLE":
-            name_handle(operator, raw, self.handles)
+            name_handle(operator, raw, self.tensor, self.handles)
             return None
         inputs = list(raw.inputs)
         if raw.kind in ("READ_VARIABLE", "ASSIGN_VARIABLE"):
@@ -210,30 +211,45 @@ class _Reader:
         value = (operator.inputs or operator.outputs)[0]
         assert value is not None
         if name not in self.variables:
-            self.variables[name] = Variable(name, value, self._initial(name, value, operator))
+            if sum(v.tensor.elements for v in self.variables.values()) + value.elements > MAX_ELEMENTS:
+                raise PackError(f"the variables have more than {MAX_ELEMENTS} elements", operator, value)
+            self.variables[name] = Variable(name, value, np.zeros(value.shape, np.int8))
         variable = self.variables[name]
         if variable.tensor.shape != value.shape:
             raise PackError(
-                f"variable '{name}' has shape {list(variable.tensor.shape)}, not {list(value.shape)}",
+                f"variable '{short(name)}' has shape {list(variable.tensor.shape)}, not {list(value.shape)}",
                 operator,
                 value,
             )
         return variable
 
-    def _initial(self, name: str, value: Tensor, operator: Operator) -> NDArray[np.int8]:
-        """What CALL_ONCE assigns, else the zero point, as micro_resource_variable.cc fills new ones."""
-        if sum(v.tensor.elements for v in self.variables.values()) + value.elements > MAX_ELEMENTS:
-            raise PackError(f"the variables have more than {MAX_ELEMENTS} elements together", operator, value)
-        if name not in (self.assigned or {}):
-            return np.full(value.shape, value.zero, np.int8)
-        by, constant = self.assigned[name]
-        if constant.shape != value.shape:
-            raise PackError(
-                f"it sets variable '{name}' to shape {list(constant.shape)}, not {list(value.shape)}",
-                by,
-                constant,
-            )
-        return np.array(constant.data, np.int8)
+    def _initialise(self, operators: list[Operator]) -> None:
+        """Set variables to what CALL_ONCE assigns, else to the zero point of what is assigned to them first.
+
+        The latter as micro_resource_variable.cc does.
+        """
+        assigning = {
+            op.attributes["variable"].name: op for op in operators[::-1] if op.kind == "ASSIGN_VARIABLE"
+        }
+        for name, variable in self.variables.items():
+            if name in (self.assigned or {}):
+                by, constant = self.assigned[name]
+                if constant.shape != variable.tensor.shape:
+                    raise PackError(
+                        f"it sets variable '{short(name)}' to shape {list(constant.shape)}, not "
+                        f"{list(variable.tensor.shape)}",
+                        by,
+                        constant,
+                    )
+                variable.initial = np.array(constant.data, np.int8)
+            elif name in assigning:
+                value = assigning[name].inputs[0]
+                assert value is not None
+                variable.initial = np.full(value.shape, value.zero, np.int8)
+            else:
+                raise PackError(
+                    f"variable '{short(name)}' is read and never assigned", tensor=variable.tensor
+                )
 
     def _call_once(self, operator: Operator) -> None:
         """Run a subgraph that does nothing but assign constants to variables."""
@@ -248,7 +264,7 @@ class _Reader:
         tensor, handles, self.assigned = _Tensors(graph), {}, {}
         for raw in graph.operators:
             if raw.kind == "VAR_HANDLE":
-                name_handle(operator, raw, handles)
+                name_handle(operator, raw, tensor, handles)
             elif raw.kind == "ASSIGN_VARIABLE" and len(raw.inputs) == 2 and min(raw.inputs) >= 0:
                 constant = tensor(raw.inputs[1], operator)
                 if constant.data is None or constant.dtype != "int8":
@@ -258,11 +274,14 @@ class _Reader:
                 raise PackError(f"its subgraph holds {raw.kind}, not only assignments of constants", operator)
 
 
-def name_handle(operator: Operator, raw: RawOperator, handles: dict[int, str]) -> None:
+def name_handle(operator: Operator, raw: RawOperator, tensor: _Tensors, handles: dict[int, str]) -> None:
     """Note which variable the output of a VAR_HANDLE stands for."""
     if len(raw.outputs) != 1 or raw.outputs[0] < 0:
         raise PackError("VAR_HANDLE does not have one output", operator)
-    parts = [(raw.options[key] or b"").decode("utf-8", "replace")[:80] for key in ("container", "name")]
+    handle = tensor(raw.outputs[0], operator)
+    if handle.dtype != "resource" or handle.elements != 1:
+        raise PackError(f"a variable's handle is {handle.dtype}, not one resource", operator, handle)
+    parts = (raw.options["container"], raw.options["name"])
     handles[raw.outputs[0]] = "/".join(part for part in parts if part)
 
 

@@ -293,6 +293,29 @@ def test_two_inputs_are_refused():
         read(edited(whole, lambda tree: setattr(tree.subgraphs[0], "inputs", [0, 1])))
 
 
+def test_a_variable_begins_at_the_zero_point_of_what_is_assigned_to_it():
+    model = Model()
+    x = model.input((1, 4), Quant(0.05, 77))
+    handle = model.variable("state", (1, 4), _Q, None)
+    held = model.tensor((1, 4), _Q)
+    model.operator("READ_VARIABLE", [handle], [held])
+    model.operator("ASSIGN_VARIABLE", [handle, x], [])
+    whole = model.finish(held)
+    assert (read(whole).variables[0].initial == 77).all()
+    assert_same(whole, read(whole))
+
+
+def test_a_variable_that_is_never_assigned_is_refused():
+    with pytest.raises(PackError, match="variable 'state' is read and never assigned"):
+        read(edited(_stream(), lambda tree: tree.subgraphs[0].operators.pop()))
+
+
+def test_a_long_name_is_cut_in_messages():
+    long = edited(_stream(), lambda tree: setattr(tree.subgraphs[0].tensors[0], "name", b"x" * 500))
+    with pytest.raises(PackError, match=r"tensor 'x{77}\.\.\.'"):
+        read(edited(long, lambda tree: setattr(tree.subgraphs[0].tensors[0], "shape", [0, 4])))
+
+
 def _stream(initial=None):
     model = Model()
     x = model.input((1, 4), _Q)
@@ -309,6 +332,7 @@ def _stream(initial=None):
         (lambda tree: setattr(tree.subgraphs[1].tensors[1], "shape", [4]), "to shape [4], not [1, 4]"),
         (lambda tree: setattr(tree.subgraphs[1].tensors[1], "buffer", 0), "not an int8 constant"),
         (lambda tree: tree.subgraphs[1].operators.pop(0), "not a VAR_HANDLE's output"),
+        (lambda tree: setattr(tree.subgraphs[0].tensors[1], "type", 2), "handle is int32, not one resource"),
         (lambda tree: tree.subgraphs.pop(), "it calls subgraph 1 of 1"),
         (lambda tree: setattr(tree.subgraphs[1].operators[1], "opcodeIndex", 2), "holds READ_VARIABLE"),
         (
