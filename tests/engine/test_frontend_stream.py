@@ -159,4 +159,4 @@ def test_other_steps_are_refused(step: float) -> None:
 
 
 def test_state_is_small() -> None:
-    assert 2 * engine.WINDOW < engine.state_size() <= 3200
+    assert 2 * engine.WINDOW < engine.state_size() <= 2200
