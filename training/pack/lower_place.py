@@ -33,6 +33,7 @@ class Placement:
         self.parts: dict[Operator, list[Layout | None]] = {}
         self._memory = memory
         self._made_by = lower_alias.producers(graph)
+        self._place = {operator: number for number, operator in enumerate(graph.operators)}
         self._ask(graph.output, Layout.dense(output, graph.output.elements))
         rings = {stream.concat: stream for stream in streams}
         for operator in reversed(graph.operators):
@@ -96,7 +97,7 @@ class Placement:
 
     def _state(self, graph: Graph, variable: Variable) -> None:
         """New state is written over the old one where its maker does not need that, and nobody after it."""
-        place = {operator: number for number, operator in enumerate(graph.operators)}
+        place = self._place
         uses = [operator for operator in graph.operators if operator.attributes.get("variable") is variable]
         assigns = [operator for operator in uses if operator.kind == "ASSIGN_VARIABLE"]
         if len(assigns) != 1 or assigns[0].inputs[0] is None:

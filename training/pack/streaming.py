@@ -24,6 +24,7 @@ from cicada.training.pack.views import LIMIT, Layout
 
 MAX_RINGS = 32  # CPM_RINGS
 MAX_ADVANCE = 255  # cpm_op's advance_rows is uint8
+MIN_ROW = 2  # bytes; to find each value in a ring costs more than to move it
 
 
 @dataclass(eq=False)
@@ -95,7 +96,7 @@ def _stream(variable: Variable, concat: Operator, state: Tensor) -> Stream | Non
     axis, shape = concat.attributes["axis"], concat.outputs[0].shape
     row = math.prod(shape[axis + 1 :])
     old, new = state.shape[axis], shape[axis] - state.shape[axis]
-    if math.prod(shape[:axis]) != 1 or not 0 < new <= MAX_ADVANCE or old + new > LIMIT:
+    if math.prod(shape[:axis]) != 1 or not 0 < new <= MAX_ADVANCE or old + new > LIMIT or row < MIN_ROW:
         return None
     oldest = np.asarray(variable.initial, np.int8).reshape(old, row)
     # Nobody reads the rows that the first inference overwrites. A value like the others' keeps the state

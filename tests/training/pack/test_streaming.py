@@ -303,6 +303,12 @@ def variable_cases() -> dict[str, bytes]:
     net.assign(handle, new)
     done(net, net.binary("ADD", old, new))
 
+    net = model("rows of one byte")
+    handle = net.variable(1, 12)
+    both = net.concatenate([net.read(handle, 1, 12), moves.reshape(net.model, net.x, (1, 4))], 1)
+    net.assign(handle, net.rows(both, 4, 12))
+    done(net, net.conv(moves.reshape(net.model, both, (1, 4, 4, 1)), 3, (2, 2)))
+
     net = model("two states change places")
     one, two = net.variable(1, 1, 1, 4), net.variable(1, 1, 1, 4)
     first, second = net.read(one, 1, 1, 1, 4), net.read(two, 1, 1, 1, 4)
