@@ -12,7 +12,7 @@ import pytest
 from cicada.tools.tflm import Interpreter
 from cicada.training import container, selftest
 from support.twins import micropython, run_script
-from support.weights import BUILT_IN, built_in, damaged, weights
+from support.weights import BUILT_IN, built_in, contained, damaged, weights
 
 SHAPE = (1, 7, 9, 1)
 #: A model whose output is the hash of what went in, and that counts its runs since it was reset.
@@ -104,7 +104,7 @@ def twin_says(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
             bad = damaged(built_in(), choose.choice(layer))
             if Interpreter(bad).invoke(x).tolist() != about["selftest"]["output"]:
                 break
-        models[f"bad{number}"] = container.pack(about, bad)
+        models[f"bad{number}"] = contained(about, bad)
     folder: Path = tmp_path_factory.mktemp("selftest")
     twin = run_script(SCRIPT, folder, models=models)
     said = dict(line.split(" ", 1) for _, line in twin.lines if line.split(" ")[0] in models)

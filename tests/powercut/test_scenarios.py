@@ -84,5 +84,5 @@ def test_images_are_the_application_with_changes():
 def test_tiny_models_are_real_and_differ():
     one, two = Interpreter(models.tflite(1)), Interpreter(models.tflite(2))
     assert one.input["shape"] == (1, 49, 40, 1) or list(one.input["shape"]) == [1, 49, 40, 1]
-    assert models.tflite(1) != models.tflite(2) and len(models.packed(1)) < 10_000
+    assert models.tflite(1) != models.tflite(2) and len(models.contained(1)) < 10_000
     assert one.macs == two.macs > 0

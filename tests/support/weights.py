@@ -1,13 +1,16 @@
-"""Where the weights of a ``.tflite`` lie, to damage them one by one."""
+"""Where the weights of the built-in model's ``.tflite`` lie, to damage them one by one."""
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from cicada.tools.paths import FIRMWARE
 from cicada.training import container
+from cicada.training.pack import pack
 
 #: The model that comes with the project, in its container.
 BUILT_IN = (FIRMWARE / "models" / "kws.cmod").read_bytes()
@@ -17,8 +20,13 @@ _INT8 = 9  # TensorType of TensorFlow Lite's schema
 
 @functools.cache
 def built_in() -> bytes:
-    """The ``.tflite`` of :data:`BUILT_IN`."""
-    return bytes(container.unpack(BUILT_IN)[1])
+    """The ``.tflite`` that the packed model in :data:`BUILT_IN` was made of."""
+    return (FIRMWARE / "models" / "kws.tflite").read_bytes()
+
+
+def contained(about: Mapping[str, Any], model: bytes) -> bytes:
+    """A container around the packed form of a ``.tflite``."""
+    return container.pack(about, pack(model).blob)
 
 
 @functools.cache

@@ -17,7 +17,16 @@ from cicada.training.container import pack, unpack
 from cicada.training.flatbuffer import describe
 
 SCRIPT = FIRMWARE / "scripts" / "embed_models.py"
-MODEL = FIRMWARE / "models" / "kws.cmod"
+PACKED = FIRMWARE / "models" / "kws.cmod"
+TFLITE = FIRMWARE / "models" / "kws.tflite"
+
+
+@pytest.fixture(scope="module")
+def for_tflm(tmp_path_factory):
+    """The built-in model in a container for TFLM."""
+    path = tmp_path_factory.mktemp("tflm") / "kws.cmod"
+    path.write_bytes(pack({"type": "kws"}, TFLITE.read_bytes()))
+    return path
 
 
 @pytest.fixture(scope="module")
@@ -99,8 +108,9 @@ def flatbuffer(code, name="", field=3):
     return bytes(out)
 
 
-def test_the_operators_are_those_the_host_finds(script):
-    blob = MODEL.read_bytes()
+def test_the_operators_are_those_the_host_finds(script, for_tflm):
+    assert script.operators(script.model_of(PACKED.read_bytes())) == []
+    blob = for_tflm.read_bytes()
     expected = sorted(set(describe(bytes(unpack(blob)[1])).operators))
     assert script.operators(script.model_of(blob)) == expected
     assert "CONV_2D" in expected
@@ -172,7 +182,7 @@ def test_what_cannot_run_is_refused_in_one_line(tmp_path, model, reason):
 )
 def test_a_damaged_container_is_refused(script, damage, reason):
     with pytest.raises(script.Refused, match=reason):
-        script.model_of(damage(MODEL.read_bytes()))
+        script.model_of(damage(PACKED.read_bytes()))
 
 
 @pytest.mark.parametrize(
@@ -181,8 +191,8 @@ def test_a_damaged_container_is_refused(script, damage, reason):
         (["kws"], "is not NAME=FILE"),
         (["k-w-s=x"], "is not NAME=FILE"),
         (["kws=missing.cmod"], "cannot be read: No such file"),
-        ([f"kws={MODEL}", f"kws={MODEL}"], "two models are called 'kws'"),
-        ([f"kws={MODEL}", "--extra-ops", "ADD;NOPE"], "'NOPE' in CICADA_TFLM_EXTRA_OPS"),
+        ([f"kws={PACKED}", f"kws={PACKED}"], "two models are called 'kws'"),
+        ([f"kws={PACKED}", "--extra-ops", "ADD;NOPE"], "'NOPE' in CICADA_TFLM_EXTRA_OPS"),
     ],
 )
 def test_wrong_arguments_are_named(tmp_path, arguments, reason):
@@ -190,22 +200,33 @@ def test_wrong_arguments_are_named(tmp_path, arguments, reason):
     assert ran.returncode == 1 and reason in ran.stderr and ran.stderr.count("\n") == 1
 
 
-def test_operators_for_models_to_come_are_added(tmp_path):
-    assert run(tmp_path, f"kws={MODEL}", "--extra-ops", "MEAN;ADD").returncode == 0
+def test_operators_for_models_to_come_are_added(tmp_path, for_tflm):
+    assert run(tmp_path, f"kws={for_tflm}", "--extra-ops", "MEAN;ADD").returncode == 0
     text = (tmp_path / "tflm_ops.h").read_text()
     assert "(r).AddMean() == kTfLiteOk" in text and "(r).AddAdd() == kTfLiteOk" in text
     assert "#define CICADA_TFLM_OP_COUNT 7\n" in text
 
 
-def test_unchanged_output_is_not_written_again(tmp_path):
-    run(tmp_path, f"kws={MODEL}")
+def test_packed_models_alone_need_no_tflm(tmp_path, for_tflm):
+    for models, files in (
+        ([PACKED], ["builtin_models.c"]),
+        ([PACKED, for_tflm], ["builtin_models.c", "tflm_ops.h"]),
+        ([PACKED], ["builtin_models.c"]),
+    ):
+        named = [f"m{number}={path}" for number, path in enumerate(models)]
+        assert run(tmp_path, *named).returncode == 0
+        assert sorted(file.name for file in tmp_path.iterdir()) == files
+
+
+def test_unchanged_output_is_not_written_again(tmp_path, for_tflm):
+    run(tmp_path, f"kws={for_tflm}")
     files = sorted(tmp_path.iterdir())
     assert [file.name for file in files] == ["builtin_models.c", "tflm_ops.h"]
     for file in files:
         os.utime(file, (1, 1))
-    run(tmp_path, f"kws={MODEL}")
+    run(tmp_path, f"kws={for_tflm}")
     assert [file.stat().st_mtime for file in files] == [1, 1]
-    run(tmp_path, f"other={MODEL}")
+    run(tmp_path, f"other={for_tflm}")
     assert [file.stat().st_mtime == 1 for file in files] == [False, True]
 
 
@@ -226,20 +247,20 @@ int main(void) {
 
 def test_the_source_compiles_cleanly_and_holds_the_containers(tmp_path):
     header = FIRMWARE / "modules" / "nn" / "builtin_models.h"
-    assert run(tmp_path, f"kws={MODEL}", f"second_1={MODEL}").returncode == 0
+    assert run(tmp_path, f"kws={PACKED}", f"second_1={PACKED}").returncode == 0
     shutil.copy(header, tmp_path)
     (tmp_path / "main.c").write_text(_HARNESS)
     sources = [str(tmp_path / name) for name in ("main.c", "builtin_models.c")]
     flags = "-std=c99 -Wall -Wextra -Wpedantic -Werror -O1".split()
     subprocess.run(["cc", *flags, "-o", str(tmp_path / "p"), *sources], check=True)
     ran = subprocess.run([str(tmp_path / "p")], capture_output=True, check=True)
-    size = len(MODEL.read_bytes())
+    size = len(PACKED.read_bytes())
     assert ran.stdout.decode().splitlines() == [f"kws {size} 0", f"second_1 {size} 0"]
-    assert ran.stderr == MODEL.read_bytes() * 2
+    assert ran.stderr == PACKED.read_bytes() * 2
 
 
-def test_the_operator_list_is_an_expression_for_a_resolver(tmp_path):
-    run(tmp_path, f"kws={MODEL}")
+def test_the_operator_list_is_an_expression_for_a_resolver(tmp_path, for_tflm):
+    run(tmp_path, f"kws={for_tflm}")
     methods = "Conv2D DepthwiseConv2D FullyConnected Softmax AveragePool2D".split()
     (tmp_path / "t.cc").write_text(
         '#include "tflm_ops.h"\nenum { kTfLiteOk };\nstruct R {\n    int n = 0;\n'
@@ -254,6 +275,6 @@ def test_the_operator_list_is_an_expression_for_a_resolver(tmp_path):
 
 def test_it_needs_nothing_but_the_standard_library(tmp_path):
     # -I -S: no site-packages, no environment, as little as any Python has.
-    command = [sys.executable, "-I", "-S", str(SCRIPT), "-o", str(tmp_path), f"kws={MODEL}"]
+    command = [sys.executable, "-I", "-S", str(SCRIPT), "-o", str(tmp_path), f"kws={PACKED}"]
     subprocess.run(command, check=True, capture_output=True)
     assert not (Path(SCRIPT).parent / "__pycache__").exists()

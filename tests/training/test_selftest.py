@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cicada.tools.packed import PackedModel
 from cicada.tools.tflm import Interpreter
 from cicada.training import container, selftest
 from support import twins
@@ -53,7 +54,8 @@ def test_an_interpreter_that_ran_before_gives_the_same() -> None:
 
 def test_the_built_in_model_carries_its_own() -> None:
     about, model = container.unpack(BUILT_IN)
-    assert about["selftest"] == selftest.vector(Interpreter(bytes(model)))
+    assert about["selftest"] == selftest.vector(Interpreter(built_in()))
+    assert about["selftest"] == selftest.vector(PackedModel(bytes(model)))
 
 
 def test_adding_one_changes_nothing_else() -> None:
@@ -70,13 +72,13 @@ def test_adding_one_changes_nothing_else() -> None:
 
 def test_most_flipped_signs_of_weights_show() -> None:
     """As the module says; a vector that any model passes would be worth nothing."""
-    about, model = container.unpack(BUILT_IN)
+    about, _ = container.unpack(BUILT_IN)
     x = selftest.features(bytes.fromhex(about["selftest"]["seed"]), 1960)
     choose = random.Random(1)
     seen = [
-        Interpreter(damaged(bytes(model), choose.choice(layer))).invoke(x).tolist()
+        Interpreter(damaged(built_in(), choose.choice(layer))).invoke(x).tolist()
         != about["selftest"]["output"]
-        for layer in weights(bytes(model))
+        for layer in weights(built_in())
         for _ in range(10)
     ]
     assert sum(seen) > len(seen) / 2

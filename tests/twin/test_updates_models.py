@@ -12,15 +12,15 @@ from cicada.tools.release.serve import ReleaseServer
 from cicada.tools.twin.chip import BUSY, HARD_RESET, Restart, ops
 from cicada.training import container
 from support.updates import CONFIG, MODEL, Device, Shelf, flash
-from support.weights import BUILT_IN, built_in, damaged, weights
+from support.weights import BUILT_IN, built_in, contained, damaged, weights
 
 
 @lru_cache
 def other(version: str) -> bytes:
     """A model with other weights, and without a self-test; the twin can tell it from the built-in one."""
-    about, data = container.unpack(BUILT_IN)
+    about, _ = container.unpack(BUILT_IN)
     about = {key: value for key, value in about.items() if key != "selftest"} | {"version": version}
-    return container.pack(about, damaged(bytes(data), weights(built_in())[0][int(version) % 50]))
+    return contained(about, damaged(built_in(), weights(built_in())[0][int(version) % 50]))
 
 
 class Spoilt:

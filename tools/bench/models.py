@@ -2,52 +2,63 @@
 
 Blocks of a trained model, each a depthwise convolution and a pointwise one, are repeated with their weights
 in another order. So weights, biases and scales are as those of a trained network: they compress as badly, and
-TFLM runs the model. What it says means nothing.
+engines run the model. What it says means nothing.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from cicada.tools.tflm import Interpreter
-from cicada.training import container, flatbuffer
+from cicada.training import container
+from cicada.training.pack import pack
 from cicada.training.selftest import with_selftest
 
 _BLOCK = 2  # operators: depthwise and pointwise convolution
 _WEIGHTS, _BIAS = 1, 2  # among an operator's inputs
 
 
-def larger(blob: bytes, blocks: Sequence[int], version: str) -> bytes:
-    """A container around the model of ``blob`` with more blocks.
+def larger(model: bytes, blocks: Sequence[int]) -> bytes:
+    """A ``.tflite`` with more blocks.
 
     Args:
-        blob: container of a model of depthwise-separable blocks.
+        model: a ``.tflite`` of depthwise-separable blocks.
         blocks: which blocks to repeat, counted from 0; one that is named twice comes twice more.
-        version: of the new model.
 
     Raises:
-        ValueError: if ``blob`` is damaged, has no such block, or one that changes the shape of what it gets.
+        ValueError: if ``model`` has no such block, or one that changes the shape of what it gets.
     """
-    about, model = container.unpack(blob)
-    tree = _read(bytes(model))
+    tree = _read(model)
     rng = np.random.default_rng(1)
     for block in sorted(blocks, reverse=True):  # so that the numbers of those before it stay
         _repeat(tree, block, rng)
-    made = _written(tree)
-    return with_selftest(container.pack(_manifest(about, version, made), made))
+    return _written(tree)
 
 
-def _manifest(about: dict[str, Any], version: str, model: bytes) -> dict[str, Any]:
-    return about | {
-        "version": version,
-        "arena": Interpreter(model).arena,
-        "macs": flatbuffer.macs(model),
-        "data": "none: the blocks of a trained model, some of them repeated in disorder",
-    }
+def contained(about: Mapping[str, Any], model: bytes, version: str) -> bytes:
+    """A container around a ``.tflite`` of :func:`larger`, packed.
+
+    Args:
+        about: manifest of the model it was made of.
+        model: the ``.tflite``.
+        version: of the new model.
+    """
+    made = pack(model)
+    return with_selftest(
+        container.pack(
+            {
+                **about,
+                "version": version,
+                "arena": made.plan.arena,
+                "macs": made.macs,
+                "data": "none: the blocks of a trained model, some of them repeated in disorder",
+            },
+            made.blob,
+        )
+    )
 
 
 def _read(model: bytes) -> Any:

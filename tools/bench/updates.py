@@ -17,13 +17,14 @@ from pathlib import Path
 
 from cicada.tools.bench import page
 from cicada.tools.bench.board import BOARD, Board, CountingServer, file_system
-from cicada.tools.bench.models import larger
+from cicada.tools.bench.models import contained, larger
 from cicada.tools.board import load_board
 from cicada.tools.errors import UserError, from_os_error
 from cicada.tools.paths import FIRMWARE
 from cicada.tools.release import build, identity, keys
 from cicada.tools.twin import appimage, factory, image, romfs
 from cicada.tools.twin.flash import Operation
+from cicada.training import container
 
 #: Names the container of the model that is released instead of the one made for it.
 MODEL_VARIABLE = "CICADA_BENCH_MODEL"
@@ -31,7 +32,7 @@ MODEL_VARIABLE = "CICADA_BENCH_MODEL"
 BEGIN = "<!-- cicada bench updates --write -->\n"
 
 _OLD, _NEW = "0.1.0", "0.2.0"
-#: Blocks of the built-in model that are repeated to make a container of 62 KB.
+#: Blocks of the built-in model that are repeated to make a .tflite of 62 KB, which then is packed.
 _BLOCKS = (4, 4, 1)
 #: The application change of one line: file, the line, and what becomes of it.
 _CHANGE = ("app.py", 'log.info("listening")', 'log.info("listening with %s" % self.manifest["name"])')
@@ -161,7 +162,8 @@ def _model(built_in: bytes) -> tuple[bytes, str]:
     """The container that is released, and what it is."""
     named = os.environ.get(MODEL_VARIABLE)
     if not named:
-        return larger(built_in, _BLOCKS, _NEW), (
+        about, _ = container.unpack(built_in)
+        return contained(about, larger((FIRMWARE / "models" / "kws.tflite").read_bytes(), _BLOCKS), _NEW), (
             "the built-in model and three more blocks, copies of its own with their weights in disorder"
         )
     path = Path(named)

@@ -95,7 +95,7 @@ def ensure_twin() -> str:
 
 
 def _choice() -> Choice | None:
-    """What a twin started now may run: what was trained last; None if only the user can say how the model is trained."""
+    """What a twin started now may run: what was trained last. None if only the user can say how."""
     if importlib.util.find_spec("tensorflow") is None:
         return None
     try:

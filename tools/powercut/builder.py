@@ -44,7 +44,7 @@ class Builder:
         """An image of firmware, with model 1 built in."""
         key = version, security, changes
         if key not in self._images:
-            built_in = {"kws": models.packed(1)}
+            built_in = {"kws": models.contained(1)}
             self._images[key] = firmware(version, security, built_in, (*self._changes, *changes))
         return self._images[key]
 
@@ -104,7 +104,7 @@ class Builder:
 def model(number: int, security: int = 1, sound: bool = True) -> Image:
     """A model that can be released."""
     name = f"1.{number}"
-    return Image(MODEL, name, models.packed(number, sound), security)
+    return Image(MODEL, name, models.contained(number, sound), security)
 
 
 def make_scenario(

@@ -1,4 +1,4 @@
-"""Tiny models for the campaign: real ones, run by TensorFlow Lite Micro, made without TensorFlow.
+"""Tiny models for the campaign: real ones, packed as those of a release are, made without TensorFlow.
 
 One fully connected layer over all features, written with the schema that the ``tflite-micro`` wheel carries
 (https://github.com/tensorflow/tensorflow/blob/master/tensorflow/compiler/mlir/lite/schema/schema.fbs).
@@ -6,13 +6,13 @@ One fully connected layer over all features, written with the schema that the ``
 
 from __future__ import annotations
 
-import hashlib
 from functools import lru_cache
 
 import numpy as np
 
 from cicada.tools.tflm import Interpreter
 from cicada.training import container, selftest
+from cicada.training.pack import pack
 
 LABELS = ["_silence_", "_unknown_", "yes", "no"]
 _FEATURES = (1, 49, 40, 1)
@@ -69,8 +69,8 @@ def _tensor(schema, shape: tuple[int, ...], kind: int, buffer: int, scale: float
 
 
 @lru_cache
-def packed(seed: int, sound: bool = True) -> bytes:
-    """:func:`tflite` in its container, as model ``kws``.
+def contained(seed: int, sound: bool = True) -> bytes:
+    """:func:`tflite`, packed and in its container, as model ``kws``.
 
     Args:
         seed: of the weights, and its version.
@@ -81,7 +81,6 @@ def packed(seed: int, sound: bool = True) -> bytes:
     if not sound:
         vector["output"] = [127 - abs(value) for value in vector["output"]]
     about = {
-        "schema": 1,
         "type": "kws",
         "name": "kws",
         "version": f"1.{seed}",
@@ -91,6 +90,5 @@ def packed(seed: int, sound: bool = True) -> bytes:
         "output": {"shape": [1, 4], "scale": 1 / 16, "zero_point": 0},
         "decision": {"hop_frames": 5, "window": 3, "threshold": 0.8, "refractory_ms": 1500},
         "selftest": vector,
-        "sha256": hashlib.sha256(data).hexdigest(),
     }
-    return container.pack(about, data)
+    return container.pack(about, pack(data).blob)

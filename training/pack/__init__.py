@@ -50,10 +50,11 @@ def pack(model: bytes) -> Packed:
         PackError: it is no such model, or has an operator, type or size that packed models have not; the text
             names operator and tensor and says why.
     """
-    from cicada.training.pack import cost, emit, lower, plan, reader, selftest, simplify
+    from cicada.training.pack import cost, emit, lower, plan, reader, selftest, simplify, verify
 
     program = lower.lower(simplify.simplify(reader.read(model)))
     places = plan.plan(program)
+    verify.verify(program, places)
     instructions = sum(cost.instructions(op) for op in program.ops)
     blob = emit.emit(program, places, instructions=instructions, selftest=selftest.vector(model, program))
     selftest.check(blob)
