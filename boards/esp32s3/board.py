@@ -67,8 +67,8 @@ CYCLES = {
     # esp-tflite-micro's README: person detection takes 54 ms on an ESP32-S3 at 240 MHz. That model
     # (MobileNet v1, width 0.25, 96 x 96 x 1) has 7.2 M multiply-accumulates: 13.0 M cycles / 7.2 M.
     "per_mac": 1.8,
-    # A packed model knows how many RV32IMC instructions it takes, and does not use this chip's vector unit: the
-    # ESP32's 1.57 cycles each, which has the same instruction set but for that unit. An assumption.
+    # A packed model knows how many RV32IMC instructions it takes, and does not use this chip's vector unit.
+    # The ESP32's 1.57 cycles each: it has the same instruction set but for that unit. An assumption.
     "per_instruction": 1.57,
     # 42 964 RV32IMC instructions a frame at a 20 ms step (GCC 12.2 -O2; `make bench` counts them); 1.22
     # cycles an instruction as for person detection on the ESP32.
