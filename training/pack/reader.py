@@ -281,6 +281,8 @@ def name_handle(operator: Operator, raw: RawOperator, tensor: _Tensors, handles:
     handle = tensor(raw.outputs[0], operator)
     if handle.dtype != "resource" or handle.elements != 1:
         raise PackError(f"a variable's handle is {handle.dtype}, not one resource", operator, handle)
+    if not raw.options["name"]:
+        raise PackError("a variable has no name", operator, handle)
     parts = (raw.options["container"], raw.options["name"])
     handles[raw.outputs[0]] = "/".join(part for part in parts if part)
 

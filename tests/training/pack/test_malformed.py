@@ -70,25 +70,25 @@ def test_a_truncated_reference_model_is_refused(shared_data):
 def test_flipped_bytes_are_refused_or_read():
     rng = random.Random(11)
     bases, refused = _bases(), 0
-    for _ in range(600):
+    for _ in range(500):
         model = bytearray(rng.choice(bases))
         for _ in range(rng.choice((1, 1, 2, 8))):
             model[rng.randrange(len(model))] = rng.choice((0, 1, 127, 128, 255, rng.randrange(256)))
         refused += _attempt(bytes(model))
-    assert 0 < refused < 600
+    assert 0 < refused < 500
 
 
 def test_changed_fields_are_refused_or_read():
     rng = random.Random(12)
     bases, tried, refused = _bases(), 0, 0
-    for _ in range(400):
+    for _ in range(300):
         try:
             model = edited(rng.choice(bases), lambda tree: _spoil(tree, rng))
         except (TypeError, ValueError, AttributeError, struct.error):
             continue  # what the writer itself cannot write
         tried += 1
         refused += _attempt(model)
-    assert tried > 200 and 0 < refused < tried
+    assert tried > 150 and 0 < refused < tried
 
 
 def _spoil(tree, rng) -> None:
@@ -144,10 +144,10 @@ def test_what_is_no_model_is_refused(model):
 
 
 def test_words_that_become_huge_are_refused_or_read():
-    """Each 32-bit word in turn becomes a length or an offset beyond the file."""
+    """Every other 32-bit word in turn becomes a length or an offset beyond the file."""
     model = min(_bases(), key=len)
-    for at in range(8, len(model) - 4, 4):
-        value = 0x7FFFFFFF if at % 8 else 0x10000000
+    for at in range(8, len(model) - 4, 8):
+        value = 0x7FFFFFFF if at % 16 else 0x10000000
         _attempt(model[:at] + struct.pack("<I", value) + model[at + 4 :])
 
 

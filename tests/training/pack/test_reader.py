@@ -332,6 +332,10 @@ def _stream(initial=None):
         (lambda tree: setattr(tree.subgraphs[1].tensors[1], "shape", [4]), "to shape [4], not [1, 4]"),
         (lambda tree: setattr(tree.subgraphs[1].tensors[1], "buffer", 0), "not an int8 constant"),
         (lambda tree: tree.subgraphs[1].operators.pop(0), "not a VAR_HANDLE's output"),
+        (
+            lambda tree: setattr(tree.subgraphs[0].operators[1].builtinOptions, "sharedName", None),
+            "a variable has no name",
+        ),
         (lambda tree: setattr(tree.subgraphs[0].tensors[1], "type", 2), "handle is int32, not one resource"),
         (lambda tree: tree.subgraphs.pop(), "it calls subgraph 1 of 1"),
         (lambda tree: setattr(tree.subgraphs[1].operators[1], "opcodeIndex", 2), "holds READ_VARIABLE"),
