@@ -5,10 +5,15 @@
  *
  * where M is MultiplyByQuantizedMultiplierSmallerThanOneExp. Equals AddFunc of
  * tensorflow/lite/kernels/internal/reference/integer_ops/add.h and BroadcastQuantSubSlow of
- * tensorflow/lite/kernels/internal/reference/sub.h.
+ * tensorflow/lite/kernels/internal/reference/sub.h. There both scales are divided by twice the larger one, so
+ * that one of the multipliers is a half, and no rounding happens.
  */
 #include "binary.h"
 #include "requant.h"
+
+static bool is_half(uint32_t multiplier, int shift) {
+    return multiplier == 1u << 31 && shift == 0;
+}
 
 static bool right(int shift) {
     return shift >= 0 && shift <= 31;
@@ -17,41 +22,58 @@ static bool right(int shift) {
 static const char *check(const cpm_checker *checker, const cpm_op *op) {
     const cpm_binary *const add = (const void *)op;
     if (!cpm_binary_fits(checker, op) || !right(add->a_shift) || !right(add->b_shift) ||
-        !right(add->out_shift) || add->left < 0 || add->left > 20) {
+        !right(add->out_shift) || add->left < 1 || add->left > 20 ||
+        (!is_half(add->a_multiplier, add->a_shift) && !is_half(add->b_multiplier, add->b_shift))) {
         return "an addition does not fit";
     }
     return NULL;
 }
 
-/* RoundingDivideByPOT as sums of three numbers of which two are known beforehand. |v| < 2^30. */
+/* How M rounds, by what requant.h proves: for |x| < 2^30, with u the high half of 2 * x * multiplier,
+ * M(x) = (((u + 1 - (2 where x < 0)) >> shift) + 1) >> 1, but (u + 1) >> 1 if the shift is 0. */
 typedef struct {
+    uint32_t multiplier;
     unsigned shift;
-    int32_t half, sign; /* 2^shift / 2; what a negative sign adds: -1, but 0 if nothing is shifted */
-} rounding;
+    int32_t negative, half; /* -2 and 1, or 0 */
+} scaling;
 
-static rounding rounding_by(int shift) {
-    const rounding r = {(unsigned)shift, shift == 0 ? 0 : (int32_t)(1u << (shift - 1)), shift == 0 ? 0 : -1};
-    return r;
+static scaling scaling_by(uint32_t multiplier, int shift) {
+    const scaling s = {multiplier, (unsigned)shift, shift == 0 ? 0 : -2, shift == 0 ? 0 : 1};
+    return s;
 }
 
-static inline int32_t scale(int32_t x, uint32_t multiplier, rounding r) {
-    const int32_t v = cpm_high_mul(x, multiplier);
-    return (v + r.half + (v >> 31 & r.sign)) >> r.shift;
+/* Of 2 * x twice M(x), and perhaps one more. */
+static inline int32_t scale_twice(int32_t twice, scaling s) {
+    const int32_t u = (int32_t)((int64_t)twice * (int64_t)(uint64_t)s.multiplier >> 32);
+    return ((u + 1 + (twice >> 31 & s.negative)) >> s.shift) + s.half;
 }
 
-/* An operand has at most nine bits and a sign, so that the operands' sum is less than 2^30 in magnitude. */
+/* Operands have at most nine bits and a sign, so their sum is less than 2^30 in magnitude. */
 static void values(const cpm_binary *add, const int8_t *a, uint32_t step_a, const int8_t *b, uint32_t step_b,
                    int8_t *out, uint32_t count) {
-    const rounding round_a = rounding_by(add->a_shift), round_b = rounding_by(add->b_shift),
-                   round_out = rounding_by(add->out_shift);
-    const int32_t unit = (int32_t)(1u << add->left), zero = add->out_zero;
-    const int32_t offset_a = add->a_offset * unit, offset_b = add->b_offset * unit;
-    const int32_t sign = add->b_negative ? -1 : 0;
+    int32_t sign_a = 1, sign_b = add->b_negative ? -1 : 1;
+    int32_t offset_a = add->a_offset, offset_b = add->b_offset;
+    uint32_t multiplier = add->b_multiplier;
+    int shift = add->b_shift;
+    if (!is_half(add->a_multiplier, add->a_shift)) { /* then b is it */
+        const int8_t *const other = a;
+        const uint32_t step = step_a;
+        a = b, b = other;
+        step_a = step_b, step_b = step;
+        offset_a = add->b_offset, offset_b = add->a_offset;
+        sign_a = sign_b, sign_b = 1;
+        multiplier = add->a_multiplier, shift = add->a_shift;
+    }
+    const scaling scaling_b = scaling_by(multiplier, shift);
+    const scaling scaling_out = scaling_by(add->out_multiplier, add->out_shift);
+    const int32_t zero = 2 * add->out_zero, low = add->low, high = add->high;
+    /* In units of a half, as the sum is needed twice. */
+    const int32_t unit = (int32_t)(1u << add->left), unit_a = unit * sign_a;
+    offset_a *= unit_a, offset_b *= 2 * unit;
     for (const int8_t *const end = out + count; out != end; out++, a += step_a, b += step_b) {
-        const int32_t from_a = scale(*a * unit + offset_a, add->a_multiplier, round_a);
-        const int32_t from_b = scale(*b * unit + offset_b, add->b_multiplier, round_b);
-        const int32_t sum = from_a + (from_b ^ sign) - sign;
-        *out = (int8_t)cpm_clamp(scale(sum, add->out_multiplier, round_out) + zero, add->low, add->high);
+        const int32_t scaled_b = scale_twice(*b * (2 * unit) + offset_b, scaling_b) >> 1;
+        const int32_t twice = *a * unit_a + offset_a + scaled_b * (2 * sign_b);
+        *out = (int8_t)cpm_clamp((scale_twice(twice, scaling_out) + zero) >> 1, low, high);
     }
 }
 

@@ -33,10 +33,15 @@ void cpm_sum(const cpm_model *model, const cpm_op *op, const cpm_area *area, uin
              int32_t *sums) {
     const cpm_view *const view = &((const cpm_pool *)(const void *)op)->in;
     const uint32_t pitch = view->pitch, first = area->x0 * pitch + k;
+    uint32_t rows = area->y1 - area->y0, width = area->x1 - area->x0;
+    if (op->in_ring == 0 && width * pitch == view->row) { /* whole rows without gaps are one */
+        width *= rows;
+        rows = 1;
+    }
     int32_t a = 0, b = 0, c = 0, d = 0;
-    for (uint32_t y = area->y0; y < area->y1; y++) {
-        const int8_t *in = cpm_row_at(model, view, op->in_ring, y) + first;
-        uint32_t left = area->x1 - area->x0;
+    for (uint32_t y = 0; y < rows; y++) {
+        const int8_t *in = cpm_row_at(model, view, op->in_ring, area->y0 + y) + first;
+        uint32_t left = width;
         if (count == 1) {
             for (; left != 0; left--, in += pitch) {
                 a += in[0];

@@ -99,7 +99,6 @@ uint32_t cpm_work(const cpm_op *op) {
     case CPM_CONV:
     case CPM_PLAIN_CONV:
         channels = conv->in.c; /* fall through */
-    case CPM_DEPTHWISE:
     case CPM_PLAIN_DEPTHWISE:
     case CPM_COLUMN:
     case CPM_AVERAGE_POOL:
@@ -107,6 +106,14 @@ uint32_t cpm_work(const cpm_op *op) {
         taps = (uint32_t)conv->window.kernel_h * conv->window.kernel_w;
         view = &conv->out;
         break;
+    case CPM_DEPTHWISE: {
+        /* In strips of a row each, all input between the first and the last taps is gathered anew. */
+        const cpm_window *const window = &conv->window;
+        taps = times(CPM_EXTENT(2u, window->stride_h, window->kernel_h, window->dilation_h),
+                     CPM_EXTENT(2u, window->stride_w, window->kernel_w, window->dilation_w));
+        view = &conv->out;
+        break;
+    }
     case CPM_DENSE:
         channels = conv->out.c;
         break;

@@ -189,8 +189,9 @@ typedef struct {
 /* CPM_ADD, CPM_MUL. A ring can only be the output's. out has the larger of both shapes; a dimension of 1 in a
  * or b repeats. Output in raster order, value by value, b's value read before the write. Multipliers are Q31
  * times two, shifts positive to the right. ADD: ((a + a_offset) << left) scaled by a's, plus b's likewise
- * (negative sign in b_negative for SUB), scaled by out's. MUL uses a_offset, b_offset, out_multiplier and
- * out_shift. */
+ * (negative sign in b_negative for SUB), scaled by out's; a or b is scaled by a half, multiplier 2^31 and
+ * shift 0, as TFLite has it for the larger scale. MUL uses a_offset, b_offset, out_multiplier and out_shift.
+ */
 typedef struct {
     cpm_op op;
     cpm_view a, b, out;
