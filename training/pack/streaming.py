@@ -50,7 +50,6 @@ def find(graph: Graph) -> list[Stream]:
     made_by = lower_alias.producers(graph)
     place = {operator: number for number, operator in enumerate(graph.operators)}
     found: list[Stream] = []
-    taken: set[Operator] = set()
     for variable in graph.variables:
         reads = _uses(graph, variable, "READ_VARIABLE")
         assigns = _uses(graph, variable, "ASSIGN_VARIABLE")
@@ -59,7 +58,7 @@ def find(graph: Graph) -> list[Stream]:
         kept = assigns[0].inputs[0]
         assert kept is not None
         path = _path(kept, made_by)
-        if path is None or path[0] in taken or len(found) == MAX_RINGS:
+        if path is None or len(found) == MAX_RINGS:
             continue
         concat, *aliases = path
         state = concat.inputs[0]
@@ -69,7 +68,6 @@ def find(graph: Graph) -> list[Stream]:
         stream = _stream(variable, concat, state)
         if stream is not None and _last_rows(stream, aliases, kept):
             found.append(stream)
-            taken.add(concat)
     return found
 
 

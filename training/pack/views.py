@@ -157,17 +157,19 @@ def common(layouts: Sequence[Layout]) -> list[View] | None:
     if not dims or any(step != 1 for step in dims[-1][1]):
         dims = [*dims, (1, (1,) * len(layouts))]
     counts = [count for count, _ in dims]
+    shapes: list[tuple[int, int, int] | None] = []
     if len(counts) == 1:
-        shape = flat_shape(counts[0])
-    elif len(counts) <= 3:
-        shape = (counts[0], counts[1] if len(counts) == 3 else 1, counts[-1])
-    else:
-        return None
-    if shape is None:
-        return None
-    views = [layout.view(*shape) for layout in layouts]
-    found = [view for view in views if view is not None]
-    return found if len(found) == len(views) else None
+        shapes = [flat_shape(counts[0])]
+    elif len(counts) == 2:
+        shapes = [(counts[0], 1, counts[1]), (1, counts[0], counts[1])]
+    elif len(counts) == 3:
+        shapes = [(counts[0], counts[1], counts[2])]
+    for shape in shapes:
+        views = [layout.view(*shape) for layout in layouts] if shape is not None else [None]
+        found = [view for view in views if view is not None]
+        if len(found) == len(views):
+            return found
+    return None
 
 
 def flat_shape(elements: int) -> tuple[int, int, int] | None:

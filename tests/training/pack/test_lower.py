@@ -70,9 +70,11 @@ def test_a_convolution_that_sees_part_of_the_rows_is_dense() -> None:
     assert (program.ops[0].input.h, program.ops[0].input.c, program.ops[0].input.row) == (2, 15, 40)
 
 
-def test_a_convolution_with_one_output_pixel_on_padding_is_not_dense() -> None:
-    net = Net(1, 2, 2, 5)
-    program = assert_equals_oracle(net.finish(net.conv(net.x, 7, (3, 3), stride=(2, 2), padding="SAME")), 4)
+@pytest.mark.parametrize("columns", [1, 2])
+def test_a_convolution_with_one_output_pixel_on_padding_is_not_dense(columns: int) -> None:
+    net = Net(1, 2, columns, 5)
+    y = net.conv(net.x, 7, (3, 2 * columns - 1), stride=(2, 2), padding="SAME")
+    program = assert_equals_oracle(net.finish(y), 4)
     assert kinds(program) == ["Conv"]
 
 

@@ -173,6 +173,13 @@ def test_a_variable_read_twice_makes_one_ring() -> None:
     assert rings(assert_equals_oracle(net.finish(y))) == [(4, 4)]
 
 
+def test_a_new_row_with_a_border_fills_the_ring() -> None:
+    net = Net(1, 1, 2, 4)
+    row = moves.pad(net.model, net.conv(net.x, 3), [(0, 0), (0, 0), (1, 1), (1, 0)])
+    program = assert_equals_oracle(net.finish(net.conv(net.remember(row, 2), 5, (3, 4))))
+    assert kinds(program) == ["Conv", "Fill", "Fill", "Fill", "Dense"] and rings(program) == [(3, 16)]
+
+
 def test_one_row_goes_into_two_rings() -> None:
     net = Net(1, 1, 1, 4)
     row = net.conv(net.x, 4)
@@ -308,6 +315,19 @@ def variable_cases() -> dict[str, bytes]:
     both = net.concatenate([net.read(handle, 1, 12), moves.reshape(net.model, net.x, (1, 4))], 1)
     net.assign(handle, net.rows(both, 4, 12))
     done(net, net.conv(moves.reshape(net.model, both, (1, 4, 4, 1)), 3, (2, 2)))
+
+    net = model("new state in parts, of which one needs the old")
+    handle = net.variable(1, 1, 1, 8)
+    old = net.read(handle, 1, 1, 1, 8)
+    new = net.concatenate([net.conv(net.x, 4), net.conv(old, 4)], 3)
+    net.assign(handle, new)
+    done(net, new)
+
+    net = model("a slice of the old state used after it was assigned")
+    handle = net.variable(1, 1, 1, 8)
+    part = net.channels(net.read(handle, 1, 1, 1, 8), 2, 4)
+    net.assign(handle, net.conv(net.x, 8))
+    done(net, net.binary("ADD", part, net.x))
 
     net = model("two states change places")
     one, two = net.variable(1, 1, 1, 4), net.variable(1, 1, 1, 4)
