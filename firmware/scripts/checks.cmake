@@ -68,7 +68,22 @@ macro(cicada_check_micropython)
     endif()
 endmacro()
 
-# Sets CICADA_MODELS.
+# Whether a container holds a model for TensorFlow Lite Micro. Layout: app/node/model.py; a flatbuffer says what it is
+# in its bytes 4 to 7.
+function(cicada_is_tflite file var)
+    file(READ "${file}" cicada_hex OFFSET 20 LIMIT 4 HEX)
+    string(REGEX REPLACE "^(..)(..)(..)(..)$" "0x\\4\\3\\2\\1" cicada_hex "${cicada_hex}")
+    set(${var} OFF PARENT_SCOPE)
+    if(cicada_hex MATCHES "^0x[0-9a-f]+$")
+        math(EXPR cicada_at "${cicada_hex} + 4")
+        file(READ "${file}" cicada_hex OFFSET ${cicada_at} LIMIT 4 HEX)
+        if(cicada_hex STREQUAL "54464c33") # TFL3
+            set(${var} ON PARENT_SCOPE)
+        endif()
+    endif()
+endfunction()
+
+# Sets CICADA_MODELS and CICADA_WITH_TFLM.
 macro(cicada_check_models)
     if(NOT CICADA_MODELS)
         set(CICADA_MODELS "kws=${CMAKE_CURRENT_LIST_DIR}/models/kws.cmod")
@@ -78,6 +93,17 @@ macro(cicada_check_models)
         if(NOT EXISTS "${cicada_file}")
             message(FATAL_ERROR " cicada: there is no model container ${cicada_file}: train one with 'make train' and "
                 "give it as -DCICADA_MODELS=kws=/path/to/build/kws/kws.cmod")
+        endif()
+    endforeach()
+    set(CICADA_WITH_TFLM OFF)
+    if(CICADA_TFLM_EXTRA_OPS)
+        set(CICADA_WITH_TFLM ON)
+    endif()
+    foreach(cicada_model ${CICADA_MODELS})
+        string(REGEX REPLACE "^[^=]*=" "" cicada_file "${cicada_model}")
+        cicada_is_tflite("${cicada_file}" cicada_tflite)
+        if(cicada_tflite)
+            set(CICADA_WITH_TFLM ON)
         endif()
     endforeach()
 endmacro()

@@ -1,6 +1,5 @@
 # The components from outside ESP-IDF: are they there, and can they be built without the component manager?
-# Needs CICADA_TFLM, CICADA_ESP_NN and CICADA_CAMERA, the names main/CMakeLists.txt found, and CICADA_WITH_TFLM of
-# models.cmake. Leaves CICADA_TFLM empty where no model needs TensorFlow Lite Micro: then nothing of it is linked.
+# Needs CICADA_TFLM, CICADA_ESP_NN and CICADA_CAMERA, the names main/CMakeLists.txt found, and CICADA_WITH_TFLM.
 
 if(CICADA_WITH_TFLM)
     foreach(cicada_pair "CICADA_TFLM:esp-tflite-micro" "CICADA_ESP_NN:esp-nn")
@@ -18,8 +17,6 @@ if(CICADA_WITH_TFLM)
     idf_component_get_property(cicada_tflm_lib ${CICADA_TFLM} COMPONENT_LIB)
     idf_component_get_property(cicada_nn_lib ${CICADA_ESP_NN} COMPONENT_LIB)
     target_link_libraries(${cicada_tflm_lib} PUBLIC ${cicada_nn_lib})
-else()
-    set(CICADA_TFLM "")
 endif()
 
 # esp32-camera's converters to JPEG and BMP need espressif/esp_jpeg, which the component manager fetches with

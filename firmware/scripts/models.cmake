@@ -1,5 +1,5 @@
 # Runs embed_models.py while CMake configures: C sources of the built-in models and, if any is for TFLM, its operator
-# list, in CICADA_GENERATED_DIR. Sets CICADA_WITH_TFLM. A changed container means configuring again; unchanged output is not rewritten.
+# list, in CICADA_GENERATED_DIR. A changed container means configuring again; unchanged output is not rewritten.
 
 set(CICADA_GENERATED_DIR ${CMAKE_BINARY_DIR}/cicada)
 idf_build_get_property(cicada_python PYTHON)
@@ -11,12 +11,6 @@ execute_process(
 if(NOT cicada_result EQUAL 0)
     string(STRIP "${cicada_error}" cicada_error)
     message(FATAL_ERROR " cicada: ${cicada_error}")
-endif()
-# Only models that TensorFlow Lite Micro runs give it operators to link, and then the image has it.
-if(EXISTS ${CICADA_GENERATED_DIR}/tflm_ops.h)
-    set(CICADA_WITH_TFLM ON)
-else()
-    set(CICADA_WITH_TFLM OFF)
 endif()
 foreach(cicada_model ${CICADA_MODELS})
     string(REGEX REPLACE "^[^=]*=" "" cicada_file "${cicada_model}")

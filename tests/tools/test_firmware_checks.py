@@ -148,6 +148,13 @@ def test_a_component_that_is_missing_is_named_with_its_version(machine, tmp_path
     assert "the component esp-nn is not in" in text and f"-b v{pins()['ESP_NN']} " in text
 
 
+def test_packed_models_need_no_component(machine, tmp_path):
+    for folder in list((tmp_path / "components").iterdir()):
+        shutil.rmtree(folder)
+    environment(machine, tmp_path, components=[tmp_path / "components"], tflm=False)
+    assert "is not in" in refusal(machine, tmp_path, components=[tmp_path / "components"])
+
+
 def test_a_components_folder_that_is_missing_is_named(machine, tmp_path):
     assert "no folder" in refusal(machine, tmp_path, components=[tmp_path / "none"])
 

@@ -9,6 +9,7 @@ import pytest
 
 from cicada.tools.firmware.build import boards
 from cicada.tools.paths import FIRMWARE
+from cicada.training import container
 from support.cmaking import configure, make_world, needs_cmake
 
 pytestmark = needs_cmake
@@ -35,6 +36,22 @@ def test_a_board_is_configured(world, tmp_path, board):
     order = ["# fragment base", "CONFIG_COMPILER_OPTIMIZATION_SIZE=y", "CONFIG_ESPTOOLPY_FLASHSIZE_"]
     assert [config.index(line) for line in order] == sorted(config.index(line) for line in order)
     assert f'boards/{board}/partitions.csv"' in config and "CONFIG_SECURE" not in config
+
+
+def test_only_models_for_tflm_bring_it_in(world, tmp_path):
+    tflite = (FIRMWARE / "models" / "kws.tflite").read_bytes()
+    (tmp_path / "tflm.cmod").write_bytes(container.pack({"type": "kws", "labels": ["a"] * 30}, tflite))
+    (tmp_path / "short.cmod").write_bytes(b"CMOD")
+    packed = FIRMWARE / "models" / "kws.cmod"
+    for models, more, wanted in (
+        ([packed], [], "OFF"),
+        ([packed, tmp_path / "tflm.cmod"], [], "ON"),
+        ([tmp_path / "short.cmod"], [], "OFF"),
+        ([packed], ["-DCICADA_TFLM_EXTRA_OPS=ADD"], "ON"),
+    ):
+        named = ";".join(f"m{number}={path}" for number, path in enumerate(models))
+        text, done = configure(world, tmp_path, f"-DCICADA_MODELS={named}", *more)
+        assert done and f"cicada: tflm={wanted}\n" in text, text
 
 
 def test_signing_adds_its_fragments_and_the_key(world, tmp_path):

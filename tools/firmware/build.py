@@ -24,6 +24,7 @@ from cicada.tools.firmware.tables import check_partitions
 from cicada.tools.flashing import firmware as finished
 from cicada.tools.paths import BOARDS, BUILD, FIRMWARE
 from cicada.tools.twin import partitions
+from cicada.training import container
 
 #: Share of an app slot that stays free, for updates to come.
 SPARE = 0.05
@@ -65,7 +66,8 @@ def build(
     folder = finished.folder_of(board)
     if key is not None:
         _check_key(key, description.CHIP)
-    env = checks.environment(description.CHIP, folder, idf, micropython, components)
+    tflm = any(_for_tflm(Path(model.partition("=")[2])) for model in models)
+    env = checks.environment(description.CHIP, folder, idf, micropython, components, tflm=tflm)
     _sweep(folder, env)
     who = identity.write(board, folder)
     console = Console(highlight=False)
@@ -129,6 +131,15 @@ def _absolute(model: str) -> str:
     if not Path(path).is_file():
         raise UserError(f"there is no model container {path}: train one with 'make train'")
     return f"{name}={Path(path).resolve()}"
+
+
+def _for_tflm(path: Path) -> bool:
+    """Whether a container holds a ``.tflite``; a damaged one is refused later."""
+    try:
+        _, model = container.unpack(path.read_bytes())
+    except ValueError:
+        return False
+    return bytes(model[4:8]) == b"TFL3"
 
 
 def _check_key(key: Path, chip: str) -> None:

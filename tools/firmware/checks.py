@@ -148,11 +148,13 @@ def find_build_tools(variables: Mapping[str, str]) -> tuple[str, tuple[str, tupl
     return cmake, ("Unix Makefiles", (make, f"-j{os.cpu_count() or 1}"))
 
 
-def check_components(folders: Sequence[Path]) -> None:
-    """Without the component manager, both components must be among ``folders`` or directly below."""
+def check_components(folders: Sequence[Path], tflm: bool) -> None:
+    """Without the component manager, TFLM's components must be among ``folders`` or directly below."""
     for folder in folders:
         if not folder.is_dir():
             raise UserError(f"there is no folder {folder} to take components from")
+    if not tflm:
+        return
     places = [place for folder in folders for place in (folder, *folder.iterdir())]
     for pin, file in COMPONENTS.items():
         name = pin.lower().replace("_", "-")
@@ -207,6 +209,7 @@ def environment(
     micropython: Path | None = None,
     components: Sequence[Path] = (),
     variables: Mapping[str, str] | None = None,
+    tflm: bool = True,
 ) -> Environment:
     """Check everything in turn.
 
@@ -216,6 +219,7 @@ def environment(
         idf, micropython: instead of the environment's ``IDF_PATH`` and ``MICROPYTHON_DIR``.
         components: local folders of components; the component manager stays off then.
         variables: the environment (default: this process's).
+        tflm: whether a model needs TensorFlow Lite Micro.
 
     Raises:
         UserError: for the first thing that is missing, with how to get it.
@@ -231,7 +235,7 @@ def environment(
     elif given.get("EXTRA_COMPONENT_DIRS"):
         components = [Path(path) for path in re.split(r"[; ]", given["EXTRA_COMPONENT_DIRS"]) if path]
     if given.get("IDF_COMPONENT_MANAGER") == "0":
-        check_components(components)
+        check_components(components, tflm)
     check_room(folder)
     given |= {"IDF_PATH": str(idf), "MICROPYTHON_DIR": str(micropython)} | mpy_cross(micropython, given)
     # The first is handed over as a CMake variable; the others would carry `make firmware BOARD=x` into the
