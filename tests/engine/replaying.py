@@ -16,7 +16,9 @@ from cicada.tools import engine
 from cicada.tools.errors import UserError
 
 FUZZ = Path(__file__).with_name("fuzz")
-CORPUS = sorted((FUZZ / "corpus").iterdir())
+#: The corpus: packed models, and beside them what once failed.
+CORPUS = [path.read_bytes() for path in sorted((FUZZ / "corpus").glob("*.cpm"))]
+FAILED = [path.read_bytes() for path in sorted((FUZZ / "corpus").iterdir()) if path.suffix != ".cpm"]
 RUNTIME = engine.ENGINE / "runtime"
 
 

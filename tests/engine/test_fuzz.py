@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from engine.replaying import CORPUS, FUZZ, RUNTIME, build, replay
+from engine.replaying import CORPUS, FAILED, FUZZ, RUNTIME, build, replay
 
 from cicada.tools.bench.blob import KINDS, about
 
@@ -36,14 +36,12 @@ def fuzzer(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_corpus_runs_under_sanitizers(tmp_path: Path) -> None:
     program = build(tmp_path)
-    assert set(replay(program, (path.read_bytes() for path in CORPUS if path.suffix == ".cpm"))) == {"ran"}
-    once_failed = [path.read_bytes() for path in CORPUS if path.suffix != ".cpm"]
-    assert len(replay(program, once_failed)) == len(once_failed)
+    assert set(replay(program, CORPUS)) == {"ran"}
+    assert len(replay(program, FAILED)) == len(FAILED)
 
 
 def test_the_corpus_has_every_kind_of_operator() -> None:
-    seen = {kind for path in CORPUS if path.suffix == ".cpm" for kind in about(path.read_bytes()).kernels}
-    assert seen == set(KINDS)
+    assert {kind for blob in CORPUS for kind in about(blob).kernels} == set(KINDS)
 
 
 def test_mutations_find_nothing(fuzzer: Path, tmp_path: Path) -> None:

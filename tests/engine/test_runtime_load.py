@@ -85,6 +85,15 @@ def test_a_fault_of_an_operator_is_named(member: str, value: int, words: str) ->
         PackedModel(changed(MODEL, cpm.OP, member, value, base=_OP))
 
 
+def test_states_that_overlap_are_refused() -> None:
+    source = next(data for data in CORPUS if cpm.HEADER.unpack(data)["states"] > 1)
+    header = cpm.HEADER.unpack(source)
+    once = changed(source, cpm.STATE, "at", 0, header["states_at"])
+    PackedModel(once)
+    with pytest.raises(ValueError, match="state"):
+        PackedModel(changed(once, cpm.STATE, "size", header["arena"], header["states_at"]))
+
+
 def test_what_would_take_minutes_is_refused() -> None:
     long = blob(separable(size=40))
     PackedModel(changed(long, cpm.HEADER, "selftest_steps", 100))
@@ -130,7 +139,7 @@ def mutants(source: bytes) -> Iterator[bytes]:
 
 def test_what_is_damaged_is_refused_or_stays_within_its_memory(tmp_path: Path) -> None:
     program = build(tmp_path)
-    small = [path.read_bytes() for path in CORPUS if path.suffix == ".cpm" and path.stat().st_size < 300]
+    small = [source for source in CORPUS if len(source) < 300]
     assert len(small) > 8
     said = replay(program, (mutant for source in small for mutant in mutants(source)))
     assert 0.1 < said.count("ran") / len(said) < 0.9

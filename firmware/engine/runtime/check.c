@@ -155,11 +155,13 @@ static bool rings_fit(const cpm_checker *checker) {
 
 static bool states_fit(const cpm_checker *checker) {
     const cpm_state *state = (const void *)(checker->blob + checker->header->states_at);
+    uint32_t left = checker->header->arena; /* as states do not overlap */
     for (unsigned i = 0; i < checker->header->states; i++, state++) {
-        if (!cpm_in_arena(checker, state->at, state->size) ||
+        if (state->size > left || !cpm_in_arena(checker, state->at, state->size) ||
             (state->from != 0 && !cpm_in_blob(checker, state->from, state->size))) {
             return false;
         }
+        left -= state->size;
     }
     return true;
 }
