@@ -1,7 +1,9 @@
 """The numbers that TFLite Micro's Prepare functions compute, as the machine operators want them.
 
-All in the arithmetic of the sources: double where they use double, float32 where they use float. Functions
-that take an operator take one that :mod:`cicada.training.pack.reader` has read, and raise ``ValueError``
+In double, bounds of activations in float32. Some of the sources multiply or divide two scales as float32 and
+make a double of the result; the library that PyPI's ``tflite-micro`` brings computes those in double
+throughout (tests/engine/test_packed_scales.py shows it), and it is what packed models equal. Functions that
+take an operator take one that :mod:`cicada.training.pack.reader` has read, and raise ``ValueError``
 where the source's own checks would stop.
 """
 
@@ -107,8 +109,7 @@ def conv_requant(operator: Operator) -> Requant:
 
     PopulateConvolutionQuantizationParams and GetQuantizedConvolutionMultipler of
     tensorflow/lite/kernels/kernel_util.cc, as conv_common.cc, depthwise_conv_common.cc and
-    fully_connected_common.cc of tensorflow/lite/micro/kernels call them. A fully connected layer with one
-    scale for all weights multiplies its scales as float32, everything else as double.
+    fully_connected_common.cc of tensorflow/lite/micro/kernels call them.
     """
     x, weights, bias = operator.inputs
     y = operator.outputs[0]
@@ -120,9 +121,7 @@ def conv_requant(operator: Operator) -> Requant:
             exact = _scale(x) * float(weights.scale[0])
             if abs(exact - (_scale(bias) if bias.scale.size else 0.0)) / out > 0.02:
                 raise ValueError("the bias does not have the input's scale times the weights'")
-        reals = [float(x.scale[0] * weights.scale[0]) / out]
-    else:
-        reals = [_scale(x) * float(one) / out for one in weights.scale]
+    reals = [_scale(x) * float(one) / out for one in weights.scale]
     fixed = np.array([multiplier(real) for real in reals], np.int32)
     fixed = np.broadcast_to(fixed, (n, 2))
     low, high = activation_range(operator.attributes["activation"], out, y.zero, y.dtype)
@@ -147,7 +146,7 @@ def pool_range(operator: Operator) -> tuple[int, int]:
 def binary_numbers(operator: Operator) -> dict[str, int]:
     """Of ADD, SUB and MUL: all fields of :class:`~cicada.training.pack.program.Binary` that are numbers.
 
-    add_common.cc (double), sub_common.cc (float32), mul_common.cc (double) of tensorflow/lite/micro/kernels.
+    add_common.cc, sub_common.cc, mul_common.cc of tensorflow/lite/micro/kernels.
     """
     a, b = operator.inputs
     y = operator.outputs[0]
@@ -158,14 +157,8 @@ def binary_numbers(operator: Operator) -> dict[str, int]:
         fixed, shift = multiplier(_scale(a) * _scale(b) / _scale(y))
         return found | {"out_multiplier": fixed, "out_shift": shift}
     left = 20
-    if operator.kind == "ADD":
-        twice = 2 * max(_scale(a), _scale(b))
-        reals = [_scale(a) / twice, _scale(b) / twice, twice / ((1 << left) * _scale(y))]
-    else:
-        with np.errstate(over="ignore", under="ignore", divide="ignore", invalid="ignore"):
-            wide = np.float32(2) * max(a.scale[0], b.scale[0])
-            narrow = np.float32(1 << left) * y.scale[0]
-            reals = [float(a.scale[0] / wide), float(b.scale[0] / wide), float(wide / narrow)]
+    twice = 2 * max(_scale(a), _scale(b))
+    reals = [_scale(a) / twice, _scale(b) / twice, twice / ((1 << left) * _scale(y))]
     for name, real in zip(("a", "b", "out"), reals, strict=True):
         if not 0 < real < 1 or multiplier(real)[1] > 0:
             raise ValueError(_TOO_FAR)

@@ -90,9 +90,8 @@ def _relu6(operator: Operator, values: Values, x: Tensor, y: Tensor) -> Values:
 
 def _leaky_relu(operator: Operator, values: Values, x: Tensor, y: Tensor) -> Values:
     """leaky_relu_common.cc, leaky_relu.h of internal/reference."""
-    alpha = np.float32(operator.attributes["alpha"])
-    with np.errstate(over="ignore", under="ignore"):
-        slope = _ratio(x.scale[0] * alpha, y.scale[0])
+    alpha = float(np.float32(operator.attributes["alpha"]))
+    slope = float(x.scale[0]) * alpha / float(y.scale[0])
     centred = values - x.zero
     positive = _rescaled(np.maximum(centred, 0), _ratio(x.scale[0], y.scale[0]))
     negative = _rescaled(np.minimum(centred, 0), abs(slope))
@@ -138,8 +137,7 @@ def _quantize(operator: Operator, values: Values, x: Tensor, y: Tensor) -> Value
 
 
 def _ratio(a: np.float32, b: np.float32) -> float:
-    with np.errstate(over="ignore", under="ignore"):
-        return float(np.float32(a) / np.float32(b))
+    return float(a) / float(b)
 
 
 def _rescaled(values: Values, real: float) -> Values:
