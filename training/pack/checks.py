@@ -37,7 +37,7 @@ def quantised(operator: Operator | None, one: Tensor, *dtypes: str) -> None:
     allowed = dtypes or ("int8",)
     if one.dtype not in allowed:
         raise PackError(f"it is {one.dtype}, not {' or '.join(allowed)}", operator, one)
-    if one.scale.size != 1 or one.zero_point.size > 1:
+    if one.scale.size != 1:
         raise PackError(f"it has {one.scale.size} scales, and one is needed", operator, one)
     scales(operator, one)
     low, high = _RANGES[one.dtype]
@@ -46,17 +46,14 @@ def quantised(operator: Operator | None, one: Tensor, *dtypes: str) -> None:
 
 
 def scales(operator: Operator | None, one: Tensor) -> None:
-    """See that scales are finite and positive, and that each has a zero point (absent ones are 0)."""
+    """See that scales are finite and positive, and that there is a zero point for each, or one for all."""
     if not (np.isfinite(one.scale).all() and (one.scale > 0).all()):
         raise PackError("a scale is not a positive number", operator, one)
-    if one.zero_point.size == 0:
-        one.zero_point = np.zeros(one.scale.size, np.int64)
-    if one.zero_point.size == 1:
-        one.zero_point = np.repeat(one.zero_point, one.scale.size)
-    if one.zero_point.size != one.scale.size:
+    if one.zero_point.size not in (1, one.scale.size):
         raise PackError(
             f"it has {one.scale.size} scales and {one.zero_point.size} zero points", operator, one
         )
+    one.zero_point = np.broadcast_to(one.zero_point, one.scale.shape)
 
 
 def numbers(operator: Operator, one: Tensor, most: int = 64) -> NDArray[np.int64]:

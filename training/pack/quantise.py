@@ -119,7 +119,7 @@ def conv_requant(operator: Operator) -> Requant:
     if operator.kind == "FULLY_CONNECTED" and weights.scale.size == 1:
         if bias is not None:
             exact = _scale(x) * float(weights.scale[0])
-            if abs(exact - (_scale(bias) if bias.scale.size else 0.0)) / out > 0.02:
+            if not abs(exact - (_scale(bias) if bias.scale.size else 0.0)) / out <= 0.02:
                 raise ValueError("the bias does not have the input's scale times the weights'")
     reals = [_scale(x) * float(one) / out for one in weights.scale]
     fixed = np.array([multiplier(real) for real in reals], np.int32)
