@@ -14,7 +14,6 @@ from cicada.tools.bench.baseline import REFERENCES, Reference
 from cicada.tools.errors import UserError, from_os_error
 from cicada.tools.packed import PackedModel
 from cicada.tools.paths import FIRMWARE, ROOT
-from cicada.training import container
 from cicada.training.pack import pack
 
 #: Name of the project's own model in tables and records.
@@ -69,8 +68,7 @@ def sources(folder: Path = FOLDER) -> Iterator[tuple[str, Reference | None, byte
         UserError: a file cannot be read.
     """
     try:
-        _, model = container.unpack((FIRMWARE / "models" / "kws.cmod").read_bytes())
-        yield BUILT_IN, None, bytes(model)
+        yield BUILT_IN, None, (FIRMWARE / "models" / "kws.tflite").read_bytes()
         for reference in REFERENCES:
             path = folder / f"{reference.file}.tflite"
             if path.exists():
