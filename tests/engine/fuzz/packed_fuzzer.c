@@ -60,6 +60,12 @@ static void use(const uint8_t *blob) {
             input[i] = (uint8_t)(i * 37 + run * 101);
         }
         cpm_invoke(&model);
+        const cpm_ring *const ring = cpm_data(&model, header->rings_at);
+        for (unsigned i = 0; i < header->rings; i++) {
+            if (model.position[i] >= ring[i].row * ring[i].rows || model.position[i] % ring[i].row != 0) {
+                abort(); /* a ring's position is one of its rows */
+            }
+        }
         /* Reads all of the output; the sum is of no interest. */
         volatile uint32_t sum = cpm_crc32(0, cpm_output(&model), header->output.size);
         (void)sum;
