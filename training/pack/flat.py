@@ -24,7 +24,7 @@ from cicada.training.pack.errors import PackError
 
 MAX_GRAPHS = 64
 MAX_TENSORS = 4096
-MAX_OPERATORS = 4096
+MAX_OPERATORS = 1024
 MAX_OPERANDS = 64  # inputs, or outputs, of one operator
 MAX_RANK = 8
 MAX_NAME = 4096  # bytes of a name

@@ -157,7 +157,7 @@ def test_more_operators_than_any_model_has_are_refused():
 
     model = Model()
     whole = model.finish(unary(model, "TANH", model.input((1, 4), Quant(0.1, 0))))
-    with pytest.raises(PackError, match=r"has 4097 operators, more than 4096"):
+    with pytest.raises(PackError, match=r"has 1025 operators, more than 1024"):
         read(edited(whole, repeat))
 
 
