@@ -15,16 +15,8 @@ from cicada.training.pack import format as cpm
 #: Bytes of RAM of ``cpm_model`` (``firmware/engine/runtime/cpm.h``) on a 32-bit chip: two pointers and the
 #: positions of the rings.
 MODEL_BYTES = 2 * 4 + 4 * cpm.RINGS
-
-
-class _Model(ctypes.Structure):
-    """``cpm_model`` of ``runtime/cpm.h``."""
-
-    _fields_ = [
-        ("blob", ctypes.c_void_p),
-        ("arena", ctypes.c_void_p),
-        ("position", ctypes.c_uint32 * cpm.RINGS),
-    ]
+#: Room for the same on this machine, more than it needs; nothing here looks into it.
+_ROOM = 64 + 4 * cpm.RINGS
 
 
 class PackedModel:
@@ -58,8 +50,8 @@ class PackedModel:
         header = cpm.HEADER.unpack(blob)
         # Not of zeros, because a device's memory is not either.
         self._arena = np.full(-(-header["arena"] // 8), 0xA5A5A5A5A5A5A5A5, np.uint64)
-        self._model = _Model()
-        self._at = ctypes.addressof(self._model)
+        self._model = np.zeros(_ROOM // 8, np.uint64)
+        self._at = self._model.ctypes.data
         self._lib.cpm_open(self._at, self._blob.ctypes.data, self._arena.ctypes.data)
         self.arena: int = header["arena"] + MODEL_BYTES
         self.macs: int = header["macs"]
