@@ -216,5 +216,6 @@ def edge(model: Model, rng: random.Random, x: Tensor) -> Tensor:
     assert x.quant is not None
     after = rng.choice(["uint8", "float", None, None])
     if after == "uint8":
-        return pointwise.unary(model, "QUANTIZE", x, x.quant._replace(zero=x.quant.zero + 128), "UINT8")
+        x = pointwise.unary(model, "QUANTIZE", x, x.quant._replace(zero=x.quant.zero + 128), "UINT8")
+        return moves.reshape(model, x, (1, x.elements)) if rng.random() < 0.3 else x
     return pointwise.unary(model, "DEQUANTIZE", x) if after == "float" else x

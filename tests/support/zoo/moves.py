@@ -126,11 +126,28 @@ def random_slice(
     return strided_slice(model, x, begin, end, strides, *masks)
 
 
-def pad(model: Model, x: Tensor, amounts: Sequence[tuple[int, int]]) -> Tensor:
-    """PAD with the zero point."""
+def pad(model: Model, x: Tensor, amounts: Sequence[tuple[int, int]], value: int | None = None) -> Tensor:
+    """PAD with the zero point, or PADV2 with ``value``."""
     shape = [n + before + after for n, (before, after) in zip(x.shape, amounts, strict=True)]
     y = model.tensor(shape, x.quant)
-    model.operator("PAD", [x, model.constant(np.array(amounts, np.int32))], [y])
+    inputs = [x, model.constant(np.array(amounts, np.int32))]
+    if value is not None:
+        inputs.append(model.constant(np.array(value, np.int8), x.quant))
+    model.operator("PAD" if value is None else "PADV2", inputs, [y])
+    return y
+
+
+def expand(model: Model, x: Tensor, axis: int) -> Tensor:
+    """EXPAND_DIMS: a dimension of 1 before ``axis``."""
+    y = model.tensor((*x.shape[:axis], 1, *x.shape[axis:]), x.quant)
+    model.operator("EXPAND_DIMS", [x, ints(model, [axis])], [y])
+    return y
+
+
+def squeeze(model: Model, x: Tensor, axes: Sequence[int]) -> Tensor:
+    """SQUEEZE: dimensions of 1 go."""
+    y = model.tensor([n for axis, n in enumerate(x.shape) if axis not in axes], x.quant)
+    model.operator("SQUEEZE", [x], [y], squeezeDims=list(axes))
     return y
 
 

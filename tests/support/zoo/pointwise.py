@@ -19,9 +19,9 @@ _UNIT, _SIGNED_UNIT = Quant(1 / 256, -128), Quant(1 / 128, 0)
 def unary(
     model: Model, kind: str, x: Tensor, out: Quant | None = None, dtype: str = "INT8", **options: Any
 ) -> Tensor:
-    """RELU, RELU6, LEAKY_RELU, LOGISTIC, TANH, SOFTMAX, QUANTIZE or DEQUANTIZE.
+    """RELU, RELU6, LEAKY_RELU, HARD_SWISH, LOGISTIC, TANH, SOFTMAX, QUANTIZE or DEQUANTIZE.
 
-    ``out`` is for those that can rescale: RELU, LEAKY_RELU, QUANTIZE; x's by default.
+    ``out`` is for those that can rescale: RELU, LEAKY_RELU, HARD_SWISH, QUANTIZE; x's by default.
     """
     given = {"LOGISTIC": _UNIT, "SOFTMAX": _UNIT, "TANH": _SIGNED_UNIT, "RELU6": x.quant}
     quant = given.get(kind, out or x.quant)
@@ -35,7 +35,9 @@ def unary(
 def random_unary(model: Model, rng: random.Random, x: Tensor) -> Tensor:
     """One of the unary operators but DEQUANTIZE; those that can rescale do or do not."""
     assert x.quant is not None
-    kind = rng.choice(["RELU", "RELU6", "LEAKY_RELU", "LOGISTIC", "TANH", "SOFTMAX", "QUANTIZE"])
+    kind = rng.choice(
+        ["RELU", "RELU6", "LEAKY_RELU", "HARD_SWISH", "LOGISTIC", "TANH", "SOFTMAX", "QUANTIZE"]
+    )
     out = rescaled(rng, x.quant, model.tame) if kind == "QUANTIZE" or rng.random() < 0.5 else None
     options = {}
     if kind == "LEAKY_RELU":

@@ -185,7 +185,7 @@ def unary(kind: str) -> Callable[[random.Random], bytes]:
         model = Model()
         x = anything(model, rng)
         assert x.quant is not None
-        free = kind in ("RELU", "LEAKY_RELU", "QUANTIZE")
+        free = kind in ("RELU", "LEAKY_RELU", "HARD_SWISH", "QUANTIZE")
         out = pointwise.rescaled(rng, x.quant) if free and rng.random() < 0.8 else None
         options = {}
         if kind == "LEAKY_RELU":
@@ -318,6 +318,41 @@ def pad(rng: random.Random) -> bytes:
     return model.finish(y)
 
 
+def pad_with(rng: random.Random) -> bytes:
+    """PADV2 with any value, alone or before a pool or a convolution."""
+    model = Model()
+    x = image(model, rng, 7)
+    assert x.quant is not None
+    amounts = [(0, 0), *((rng.randint(0, 2), rng.randint(0, 2)) for _ in range(2)), (0, rng.randint(0, 1))]
+    y = moves.pad(model, x, amounts, rng.choice([-128, x.quant.zero, rng.randint(-128, 127)]))
+    how = rng.choice(["alone", "pool", "conv"])
+    if how == "pool":
+        y = layers.pool(model, y, True, (min(2, y.shape[1]), 1), (1, 1))
+    elif how == "conv":
+        y = layers.conv(model, rng, y, channels(rng), **window(rng, y.shape[1:3]))
+    return model.finish(y)
+
+
+def expand_dims(rng: random.Random) -> bytes:
+    """EXPAND_DIMS, and a convolution over what came of it where that is an image."""
+    model = Model()
+    x = anything(model, rng, (2, 4))
+    y = moves.expand(model, x, rng.randint(1, len(x.shape)))
+    if len(y.shape) == 4:
+        y = layers.conv(model, rng, y, channels(rng), (rng.randint(1, 3), 1))
+    return model.finish(y)
+
+
+def squeeze(rng: random.Random) -> bytes:
+    """SQUEEZE of some of the dimensions of 1."""
+    model = Model()
+    shape = [1, 1, *(rng.choice([1, rng.randint(2, 6)]) for _ in range(rng.randint(0, 2))), channels(rng)]
+    x = model.input(shape, draws.quant(rng))
+    ones = [axis for axis, n in enumerate(shape) if n == 1 and axis > 0 and rng.random() < 0.7]
+    # An empty list would mean all of them.
+    return model.finish(moves.squeeze(model, pointwise.unary(model, "RELU", x), ones or [1]))
+
+
 def mean(rng: random.Random) -> bytes:
     """MEAN over any axes but the batch."""
     model = Model()
@@ -348,17 +383,21 @@ SINGLES: dict[str, Callable[[random.Random], bytes]] = {
     "SUB": sub,
     "MUL": mul,
     "RESHAPE": reshape,
+    "EXPAND_DIMS": expand_dims,
+    "SQUEEZE": squeeze,
     "SOFTMAX": unary("SOFTMAX"),
     "LOGISTIC": unary("LOGISTIC"),
     "TANH": unary("TANH"),
     "RELU": unary("RELU"),
     "RELU6": unary("RELU6"),
     "LEAKY_RELU": unary("LEAKY_RELU"),
+    "HARD_SWISH": unary("HARD_SWISH"),
     "CONCATENATION": concatenation,
     "STRIDED_SLICE": strided_slice,
     "SPLIT": split,
     "SPLIT_V": split_v,
     "PAD": pad,
+    "PADV2": pad_with,
     "MEAN": mean,
     "QUANTIZE": quantize,
     "DEQUANTIZE": dequantize,
