@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from cicada.tools import engine
 from cicada.training.pack import format as cpm
 
-#: Bytes of RAM of ``cpm_model`` (``firmware/engine/runtime/cpm.h``) on a 32-bit chip: two pointers and the
-#: positions of the rings.
-MODEL_BYTES = 2 * 4 + 4 * cpm.RINGS
+#: Bytes of RAM of ``cpm_model`` (``firmware/engine/runtime/cpm.h``) on a 32-bit chip: three pointers and
+#: the positions of the rings.
+MODEL_BYTES = 3 * 4 + 4 * cpm.RINGS
 #: Room for the same on this machine, more than it needs; nothing here looks into it.
 _ROOM = 64 + 4 * cpm.RINGS
 

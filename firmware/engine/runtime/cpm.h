@@ -26,10 +26,13 @@ extern "C" {
 /* Of blob and arena, bytes. Kernels read and write words where they can. */
 #define CPM_ALIGNMENT 4
 
+typedef struct cpm_kernel cpm_kernel; /* kernel.h */
+
 typedef struct {
     const uint8_t *blob;
     uint8_t *arena;
-    uint32_t position[CPM_RINGS]; /* of each ring: bytes from its start to its oldest row */
+    const cpm_kernel *const *accelerated; /* by kind, as cpm_accelerate took them; NULL without */
+    uint32_t position[CPM_RINGS];         /* of each ring: bytes from its start to its oldest row */
 } cpm_model;
 
 /* Checks everything in a blob: magic, version, lengths, CRC, each operator with every place, shape and number
@@ -60,6 +63,13 @@ void cpm_invoke(cpm_model *model);
  * ^= x >> 17; x ^= x << 5, from selftest_seed on, one step and the lowest byte of it for each byte of input.
  */
 bool cpm_selftest(cpm_model *model);
+
+/* From now on operators of those kinds for which `kernels` (CPM_KINDS entries, which stay where they are) has
+ * an entry are run by it. First each of them is checked by its new kernel, and then the model by its
+ * self-test with the new kernels. False, and everything as it was, if a kernel does not take its operator, if
+ * the outputs are wrong, if there is no self-test, or if the model has no operator for any of `kernels`.
+ * Resets the state. */
+bool cpm_accelerate(cpm_model *model, const cpm_kernel *const *kernels);
 
 #ifdef __cplusplus
 }

@@ -15,6 +15,7 @@ const cpm_header *cpm_about(const void *blob) {
 void cpm_open(cpm_model *model, const void *blob, void *arena) {
     model->blob = blob;
     model->arena = arena;
+    model->accelerated = NULL;
     cpm_reset(model);
 }
 
@@ -40,11 +41,21 @@ const void *cpm_output(const cpm_model *model) {
     return cpm_memory(model, cpm_about(model->blob)->output.at);
 }
 
+/* The accelerated kernel for a kind, or NULL. */
+static const cpm_kernel *accelerated(const cpm_model *model, unsigned kind) {
+    return model->accelerated == NULL ? NULL : model->accelerated[kind];
+}
+
+static const cpm_op *next(const cpm_op *op) {
+    return (const void *)((const uint8_t *)op + op->length);
+}
+
 void cpm_invoke(cpm_model *model) {
     const cpm_header *const header = cpm_about(model->blob);
     const cpm_op *op = cpm_data(model, header->ops_at);
     for (unsigned i = header->ops; i != 0; i--) {
-        cpm_kernels[op->kind]->run(model, op);
+        const cpm_kernel *const other = accelerated(model, op->kind);
+        (other != NULL ? other : cpm_kernels[op->kind])->run(model, op);
         if (op->advance != 0) {
             const cpm_ring *const ring = cpm_ring_of(model, op->advance);
             uint32_t *const position = &model->position[op->advance - 1];
@@ -53,7 +64,7 @@ void cpm_invoke(cpm_model *model) {
                 *position -= ring->rows * ring->row;
             }
         }
-        op = (const void *)((const uint8_t *)op + op->length);
+        op = next(op);
     }
 }
 
@@ -77,4 +88,25 @@ bool cpm_selftest(cpm_model *model) {
     }
     cpm_reset(model);
     return crc == header->selftest_crc;
+}
+
+bool cpm_accelerate(cpm_model *model, const cpm_kernel *const *kernels) {
+    const cpm_header *const header = cpm_about(model->blob);
+    const cpm_checker checker = {model->blob, header->size - 4, header};
+    const cpm_kernel *const *const before = model->accelerated;
+    model->accelerated = kernels;
+    const cpm_op *op = cpm_data(model, header->ops_at);
+    bool used = false, right = header->selftest_steps != 0;
+    for (unsigned i = header->ops; i != 0; i--, op = next(op)) {
+        const cpm_kernel *const other = accelerated(model, op->kind);
+        if (other != NULL) {
+            used = true;
+            right &= other->check(&checker, op) == NULL;
+        }
+    }
+    right = used && right && cpm_selftest(model);
+    if (!right) {
+        model->accelerated = before;
+    }
+    return right;
 }

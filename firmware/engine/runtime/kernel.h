@@ -21,13 +21,13 @@ typedef struct {
 typedef const char *(*cpm_check_fn)(const cpm_checker *checker, const cpm_op *op);
 typedef void (*cpm_run_fn)(const cpm_model *model, const cpm_op *op);
 
-typedef struct {
+struct cpm_kernel {
     cpm_check_fn check;
     cpm_run_fn run;
-} cpm_kernel;
+};
 
-/* By kind; NULL where a build has no such kernel. kernels.c has all portable ones. A build that needs less,
- * or has accelerated ones, defines its own. */
+/* By kind; NULL where a build has no such kernel. kernels.c has all portable ones. A build that needs less
+ * defines its own. Accelerated ones come on top: cpm_accelerate. */
 extern const cpm_kernel *const cpm_kernels[CPM_KINDS];
 
 extern const cpm_kernel cpm_kernel_conv, cpm_kernel_dense, cpm_kernel_depthwise, cpm_kernel_column,

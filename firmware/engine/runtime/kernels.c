@@ -1,4 +1,4 @@
-/* All portable kernels. The two plain kinds exist for accelerated ones alone. */
+/* All portable kernels. */
 #include "kernel.h"
 
 const cpm_kernel *const cpm_kernels[CPM_KINDS] = {
@@ -15,4 +15,6 @@ const cpm_kernel *const cpm_kernels[CPM_KINDS] = {
     [CPM_LUT] = &cpm_kernel_lut,
     [CPM_COPY] = &cpm_kernel_copy,
     [CPM_FILL] = &cpm_kernel_fill,
+    [CPM_PLAIN_CONV] = &cpm_kernel_plain_conv,
+    [CPM_PLAIN_DEPTHWISE] = &cpm_kernel_plain_depthwise,
 };
