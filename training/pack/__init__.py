@@ -37,7 +37,7 @@ class Packed:
     macs: int
 
 
-def pack(model: bytes) -> Packed:
+def pack(model: bytes, plain: bool = False) -> Packed:
     """Compile a model.
 
     The blob carries a self-test: inputs from a generator and the CRC-32 of what TensorFlow Lite Micro's
@@ -45,6 +45,8 @@ def pack(model: bytes) -> Packed:
 
     Args:
         model: a ``.tflite`` flatbuffer with one input and one output; damaged or hostile bytes are refused.
+        plain: leave convolutions to accelerated kernels (ESP-NN's on an ESP32-S3), where these take them;
+            a build without such kernels runs them as well, but slower, and both need more memory.
 
     Raises:
         PackError: it is no such model, or has an operator, type or size that packed models have not; the text
@@ -52,7 +54,7 @@ def pack(model: bytes) -> Packed:
     """
     from cicada.training.pack import cost, emit, lower, plan, reader, selftest, simplify, verify
 
-    program = lower.lower(simplify.simplify(reader.read(model)))
+    program = lower.lower(simplify.simplify(reader.read(model)), plain)
     places = plan.plan(program)
     verify.verify(program, places)
     instructions = sum(cost.instructions(op) for op in program.ops)

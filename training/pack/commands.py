@@ -24,6 +24,9 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         "-o", "--out", type=Path, help="file to write (default: beside the model, .cpm or .cmod)"
     )
     pack.add_argument("--c-array", type=Path, metavar="FOLDER", help="write it as C there, too")
+    pack.add_argument(
+        "--plain", action="store_true", help="for boards with accelerated kernels (ESP-NN on ESP32-S3)"
+    )
     pack.set_defaults(run=_pack)
 
     inspect = commands.add_parser("inspect", help="operators, arithmetic, memory of a .tflite, .cpm or .cmod")
@@ -39,7 +42,7 @@ def _pack(options: argparse.Namespace) -> int:
     about, model = _open(source)
     if model[:3] == b"CPM":
         raise UserError(f"{source} is a packed model already: give the .tflite it was made of")
-    made = _packed(source, model)
+    made = _packed(source, model, options.plain)
     if about is None:
         out, blob = options.out or source.with_suffix(".cpm"), made.blob
     else:
@@ -100,12 +103,12 @@ def _open(path: Path) -> tuple[dict | None, bytes]:
     return about, bytes(model)
 
 
-def _packed(path: Path, model: bytes) -> Packed:
+def _packed(path: Path, model: bytes, plain: bool = False) -> Packed:
     from cicada.training.pack import pack
     from cicada.training.pack.errors import PackError
 
     try:
-        return pack(model)
+        return pack(model, plain)
     except PackError as error:
         raise UserError(f"{path}: {error}") from error
 

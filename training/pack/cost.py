@@ -21,6 +21,7 @@ from cicada.training.pack.program import (
     Lut,
     Mean,
     Op,
+    Plain,
     Pool,
     Softmax,
     View,
@@ -34,6 +35,7 @@ COSTS: Mapping[type[Op], Mapping[str, float]] = {
     Dense: {"operator": 150, "blocks": 60, "macs": 3.1, "outputs": 16},
     Depthwise: {"operator": 300, "planes": 100, "taps gathered": 4, "macs": 4, "outputs": 20},
     Column: {"operator": 150, "blocks": 40, "macs": 4.4, "outputs": 16},
+    Plain: {"operator": 200, "taps": 40, "macs": 6, "outputs": 60},
     Pool: {"operator": 150, "outputs": 40, "taps": 6},
     Mean: {"operator": 150, "outputs": 40, "taps": 6},
     Binary: {"operator": 150, "outputs": 50},
@@ -102,6 +104,12 @@ def _column(op: Column) -> Terms:
     }
 
 
+def _plain(op: Plain) -> Terms:
+    outputs = _outputs(op.output)
+    taps = outputs * op.window.kernel[0] * op.window.kernel[1]
+    return {"taps": taps, "macs": taps * (1 if op.multiplier else op.input.c), "outputs": outputs}
+
+
 def _pool(op: Pool) -> Terms:
     outputs = _outputs(op.output)
     return {"outputs": outputs, "taps": outputs * op.window.kernel[0] * op.window.kernel[1]}
@@ -133,6 +141,7 @@ _TERMS: Mapping[type[Op], Callable[..., Terms]] = {
     Dense: _dense,
     Depthwise: _depthwise,
     Column: _column,
+    Plain: _plain,
     Pool: _pool,
     Mean: _mean,
     Binary: _elementwise,

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from cicada.training.pack import esp_nn, layout
 from cicada.training.pack import format as cpm
-from cicada.training.pack import layout
 from cicada.training.pack.errors import PackError
 from cicada.training.pack.overlap import memories
-from cicada.training.pack.plan import Plan
+from cicada.training.pack.plan import Plan, scratch_size
 from cicada.training.pack.program import (
     Binary,
     Buffer,
@@ -26,6 +26,7 @@ from cicada.training.pack.program import (
     Lut,
     Mean,
     Op,
+    Plain,
     Pool,
     Program,
     Ring,
@@ -105,10 +106,12 @@ class _Writer:
             raise PackError(f"the model is too large to be packed: {error}") from None
         return body + struct.pack("<I", zlib.crc32(body))
 
-    def _add(self, data: bytes) -> int:
+    def _add(self, data: bytes, alignment: int = cpm.ALIGNMENT) -> int:
         """Offset of a table in the blob; equal tables are written once."""
-        if data not in self._known:
-            self._known[data] = self._base + len(self._data)
+        if self._known.get(data, 1) % alignment:
+            end = self._base + len(self._data)
+            self._data += bytes(-end % alignment)
+            self._known[data] = end + -end % alignment
             self._data += data.ljust(cpm.aligned(len(data)), b"\0")
         return self._known[data]
 
@@ -200,6 +203,8 @@ class _Writer:
                 "high": requant.high,
             }
             return values, flags
+        if isinstance(op, Plain):
+            return values | self._plain(op), 0
         if isinstance(op, Pool):
             return values | {"window": _window(op.window, 0), "low": op.low, "high": op.high}, 0
         if isinstance(op, Mean):
@@ -236,6 +241,22 @@ class _Writer:
             "contiguous": int(op.in_step[3] == op.out_step[3] == 1),
         }
 
+    def _plain(self, op: Plain) -> dict[str, Any]:
+        weights, tables = layout.plain_tables(op)
+        requant = op.requant
+        return {
+            "window": _window(op.window, requant.in_zero),
+            "weights": self._add(weights, esp_nn.ALIGNMENT),
+            "bias": self._add(tables),
+            "scratch": self._plan.scratch[op],
+            "scratch_size": scratch_size(op),
+            "in_offset": -requant.in_zero,
+            "out_zero": requant.out_zero,
+            "low": requant.low,
+            "high": requant.high,
+            "multiplier": op.multiplier,
+        }
+
     def _binary(self, op: Binary) -> dict[str, Any]:
         return {
             "a": self._view(op.a),
@@ -267,6 +288,8 @@ def record(op: Op) -> tuple[int, cpm.Structure]:
         return cpm.RECORDS["max_pool" if op.largest else "average_pool"]
     if isinstance(op, Binary):
         return cpm.RECORDS["mul" if op.kind == "mul" else "add"]
+    if isinstance(op, Plain):
+        return cpm.RECORDS["plain_depthwise" if op.multiplier else "plain_conv"]
     name = type(op).__name__.lower()
     if name not in cpm.RECORDS:
         raise ValueError(f"{op.name}: {type(op).__name__} has no record")

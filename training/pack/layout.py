@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from cicada.training.pack.errors import PackError
 from cicada.training.pack.format import FAST, NONNEG, aligned
-from cicada.training.pack.program import Column, Conv, Dense, Depthwise, Requant
+from cicada.training.pack.program import Column, Conv, Dense, Depthwise, Plain, Requant
 
 #: Largest folded bias, so that a sum of products may be added to it without overflow.
 BIAS_LIMIT = 1 << 30
@@ -34,7 +34,24 @@ def weights(op: Conv | Dense | Depthwise | Column) -> bytes:
     return _blocks(_checked(op.weights, (op.window.kernel[0], op.output.c)), 8)
 
 
-def requant_tables(op: Conv | Dense | Depthwise | Column) -> tuple[bytes, int]:
+def plain_tables(op: Plain) -> tuple[bytes, bytes]:
+    """Weights of a plain record, and its biases, multipliers and shifts, all as TFLite has them.
+
+    Raises:
+        PackError, ValueError: as :func:`weights` and :func:`requant_tables`.
+    """
+    requant_tables(op)
+    n, requant = op.output.c, op.requant
+    shape = (*op.window.kernel, n) if op.multiplier else (n, *op.window.kernel, op.input.c)
+    # A multiplier of 0 makes 0 with any shift.
+    shifts = np.where(requant.multiplier == 0, 0, requant.shift)
+    tables = b"".join(
+        np.asarray(table).astype("<i4").tobytes() for table in (requant.bias, requant.multiplier, shifts)
+    )
+    return np.ascontiguousarray(_checked(op.weights, shape)).tobytes(), tables
+
+
+def requant_tables(op: Conv | Dense | Depthwise | Column | Plain) -> tuple[bytes, int]:
     """The three tables of ``cpm_requant``, and the flags they allow.
 
     Returns:
@@ -50,7 +67,8 @@ def requant_tables(op: Conv | Dense | Depthwise | Column) -> tuple[bytes, int]:
     requant = op.requant
     # Output channels come first in the weights of some, last in those of others.
     taps = op.weights.astype(np.int64)
-    taps = taps.reshape(len(taps), -1) if isinstance(op, Conv | Dense) else taps.reshape(-1, taps.shape[-1]).T
+    first = isinstance(op, Conv | Dense) or (isinstance(op, Plain) and not op.multiplier)
+    taps = taps.reshape(len(taps), -1) if first else taps.reshape(-1, taps.shape[-1]).T
     sums, magnitudes = taps.sum(1), np.abs(taps).sum(1)
     bias, multiplier, shift = (
         np.asarray(table, np.int64) for table in (requant.bias, requant.multiplier, requant.shift)

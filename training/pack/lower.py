@@ -33,24 +33,25 @@ _DIRECT = {
 }
 
 
-def lower(graph: Graph) -> Program:
+def lower(graph: Graph, plain: bool = False) -> Program:
     """Machine operators that do what a graph does, byte for byte.
 
     Args:
         graph: as :func:`cicada.training.pack.simplify.simplify` returns it.
+        plain: leave to accelerated kernels the convolutions that :mod:`esp_nn` takes.
 
     Raises:
         PackError: an operator or a shape that packed models do not have.
     """
-    return _Lowering(graph).program()
+    return _Lowering(graph, plain).program()
 
 
 class _Lowering:
     """One graph on its way."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, plain: bool) -> None:
         self._graph = graph
-        self._memory = Memory()
+        self._memory = Memory(plain)
         self._last_use = {
             tensor: number
             for number, operator in enumerate(graph.operators)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from cicada.training.pack import quantise
+from cicada.training.pack import esp_nn, quantise
 from cicada.training.pack.errors import PackError
 from cicada.training.pack.format import extent
 from cicada.training.pack.graph import Operator, Tensor
 from cicada.training.pack.lower_memory import Memory
-from cicada.training.pack.program import Column, Conv, Dense, Depthwise, Ring, View, Window
+from cicada.training.pack.program import Column, Conv, Dense, Depthwise, Op, Ring, View, Window
 from cicada.training.pack.views import LIMIT, Layout, flat_shape
 
 #: A column convolution reads every weight once an output row, a depthwise one once a strip.
@@ -58,19 +58,17 @@ def depthwise(memory: Memory, operator: Operator) -> None:
             output,
         )
         return
-    memory.add(
-        Depthwise(
-            output.name,
-            macs,
-            input=memory.view(source, *inside),
-            output=memory.out(output, *outside),
-            window=window,
-            weights=np.ascontiguousarray(weights),
-            requant=requant,
-            multiplier=multiplier,
-        ),
-        output,
+    op = Depthwise(
+        output.name,
+        macs,
+        input=memory.view(source, *inside),
+        output=memory.out(output, *outside),
+        window=window,
+        weights=np.ascontiguousarray(weights),
+        requant=requant,
+        multiplier=multiplier,
     )
+    memory.add(_chosen(memory, op), output)
 
 
 def fully_connected(memory: Memory, operator: Operator) -> None:
@@ -80,7 +78,7 @@ def fully_connected(memory: Memory, operator: Operator) -> None:
     n, taps = weights.shape
     rows = source.elements // taps
     if rows == 1:
-        _dense(memory, operator, _rows(memory, source), weights)
+        memory.add(_dense(memory, operator, _rows(memory, source), weights), output)
         return
     layout = memory.layout(source)
     upright = isinstance(layout.memory, Ring) and layout.view(rows, 1, taps) is not None
@@ -108,7 +106,8 @@ def _conv(memory: Memory, operator: Operator, weights: NDArray[np.int8]) -> None
         if view is None and _field(memory.unplaced(source), window, inside) is not None:
             view = _field(memory.dense(source), window, inside)
         if view is not None:
-            _dense(memory, operator, view, weights.reshape(len(weights), -1))
+            dense = _dense(memory, operator, view, weights.reshape(len(weights), -1))
+            memory.add(_chosen(memory, dense), output)
             return
     layout = memory.layout(source)
     if (
@@ -120,33 +119,33 @@ def _conv(memory: Memory, operator: Operator, weights: NDArray[np.int8]) -> None
         # The ring's rows are the columns here.
         window, inside, outside = _turned(window), _turn(inside), _turn(outside)
         weights = weights.transpose(0, 2, 1, 3)
-    memory.add(
-        Conv(
-            output.name,
-            output.elements * (weights.size // len(weights)),
-            input=memory.view(source, *inside),
-            output=memory.out(output, *outside),
-            window=window,
-            weights=np.ascontiguousarray(weights),
-            requant=quantise.conv_requant(operator),
-        ),
-        output,
+    op = Conv(
+        output.name,
+        output.elements * (weights.size // len(weights)),
+        input=memory.view(source, *inside),
+        output=memory.out(output, *outside),
+        window=window,
+        weights=np.ascontiguousarray(weights),
+        requant=quantise.conv_requant(operator),
     )
+    memory.add(_chosen(memory, op), output)
 
 
-def _dense(memory: Memory, operator: Operator, view: View, weights: NDArray[np.int8]) -> None:
+def _dense(memory: Memory, operator: Operator, view: View, weights: NDArray[np.int8]) -> Dense:
     output = operator.outputs[0]
-    memory.add(
-        Dense(
-            output.name,
-            weights.size,
-            input=view,
-            output=memory.out(output, 1, 1, len(weights)),
-            weights=np.ascontiguousarray(weights),
-            requant=quantise.conv_requant(operator),
-        ),
-        output,
+    return Dense(
+        output.name,
+        weights.size,
+        input=view,
+        output=memory.out(output, 1, 1, len(weights)),
+        weights=np.ascontiguousarray(weights),
+        requant=quantise.conv_requant(operator),
     )
+
+
+def _chosen(memory: Memory, op: Conv | Dense | Depthwise) -> Op:
+    """The operator, or its plain record if convolutions are for accelerated kernels that take it."""
+    return (esp_nn.plain(op) if memory.plain else None) or op
 
 
 def _field(layout: Layout, window: Window, inside: Shape) -> View | None:

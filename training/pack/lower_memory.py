@@ -22,9 +22,11 @@ class Memory:
         buffers, rings: all memory.
         layouts: where tensors lie now.
         targets: where operators still to come shall write their output, so that nobody has to move it.
+        plain: whether convolutions are for accelerated kernels.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, plain: bool = False) -> None:
+        self.plain = plain
         self.ops: list[Op] = []
         self.operator: Operator | None = None
         self.buffers: list[Buffer] = []

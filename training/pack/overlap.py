@@ -8,7 +8,7 @@ before the other's last read.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import gcd
 
 import numpy as np
@@ -127,7 +127,8 @@ def _view_reads(op: Op, view: View, strip: int) -> Steps:
             if n == 1:
                 steps = steps.max(axis, keepdims=True)
         return steps
-    # Dense without scratch memory and Column may read anything until their last write.
+    # Dense without scratch memory and Column may read anything until their last write, and nobody knows in
+    # which order the kernels go that run Plain.
     return np.full((1, 1, 1), 0 if isinstance(op, Dense) and not contiguous(op) else 1)
 
 
@@ -177,6 +178,14 @@ class Overlap:
         """Whether an input may lie ``distance`` bytes above the output that it overlaps."""
         return distance >= self.above or (
             self.step > 0 and distance >= self.step_above and distance % self.step == self.rest
+        )
+
+    def coarse(self, unit: int) -> Overlap:
+        """Of the right distances those that are multiples of ``unit``, or nearly all of them."""
+        if self.step % unit or self.rest % unit:
+            return Overlap(-(-self.above // unit) * unit)
+        return replace(
+            self, above=-(-self.above // unit) * unit, step_above=-(-self.step_above // unit) * unit
         )
 
     def distances(self, size: int, out_size: int) -> list[int]:

@@ -10,11 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import accumulate
 
+from cicada.training.pack import esp_nn
 from cicada.training.pack.errors import PackError
-from cicada.training.pack.format import aligned, extent, plane
+from cicada.training.pack.format import ALIGNMENT, extent, plane
 from cicada.training.pack.overlap import Overlap, contiguous, memories, overlap
 from cicada.training.pack.place import Item, place
-from cicada.training.pack.program import Buffer, Conv, Dense, Depthwise, Op, Program, Ring
+from cicada.training.pack.program import Buffer, Conv, Dense, Depthwise, Op, Plain, Program, Ring
 
 #: Bytes of an arena, at most: as much memory as a module with an ESP32 can have.
 MOST = 1 << 25
@@ -51,7 +52,7 @@ def scratch_size(op: Op, strip: int = 0) -> int:
         window = op.window
         rows = extent(strip, window.stride[0], window.kernel[0], window.dilation[0])
         return plane(rows, extent(op.output.w, window.stride[1], window.kernel[1], window.dilation[1]))
-    return 0
+    return esp_nn.scratch(op) if isinstance(op, Plain) else 0
 
 
 def plan(program: Program) -> Plan:
@@ -111,6 +112,9 @@ class _Lives:
 
     def __init__(self, program: Program) -> None:
         self._ops = program.ops
+        plain = any(isinstance(op, Plain) for op in program.ops)
+        #: What all places are multiples of.
+        self._unit = esp_nn.ALIGNMENT if plain else ALIGNMENT
         self._rules: dict[tuple[Op, Buffer, int], Overlap] = {}
         every = [program.input, *program.buffers, *program.rings, program.output]
         self._first: dict[Buffer | Ring, int] = {program.input: -1}
@@ -130,18 +134,21 @@ class _Lives:
         self._kept = sorted(kept, key=lambda m: (m.initial.min() != m.initial.max(), int(m.initial.min())))
         self._passing = [memory for memory in every if memory.initial is None and memory in self._first]
         #: Bytes of all state.
-        self.state = sum(aligned(memory.size) for memory in kept)
+        self.state = sum(self._aligned(memory.size) for memory in kept)
         # Bytes that begin to live with each operator, less those that no longer do.
         change = [0] * (len(program.ops) + 2)
         for memory in self._passing:
             if self._last[memory] >= 0:
-                change[max(self._first[memory], 0)] += aligned(memory.size)
-                change[self._last[memory] + 1] -= aligned(memory.size)
+                change[max(self._first[memory], 0)] += self._aligned(memory.size)
+                change[self._last[memory] + 1] -= self._aligned(memory.size)
         #: Bytes that live while each operator runs, with nothing over anything else and no scratch memory.
         self.apart = [self.state + size for size in accumulate(change)][: len(program.ops)]
         #: Bytes that the input, or the output, needs with all state.
         ends = [m for m in (program.input, program.output) if m.initial is None]
-        self.resting = self.state + max((aligned(memory.size) for memory in ends), default=0)
+        self.resting = self.state + max((self._aligned(memory.size) for memory in ends), default=0)
+
+    def _aligned(self, size: int) -> int:
+        return -(-size // self._unit) * self._unit
 
     def rules(self, op: Op, strip: int) -> dict[Buffer, Overlap]:
         """How the operator's output may lie over those of its inputs that nobody needs afterwards."""
@@ -153,22 +160,22 @@ class _Lives:
         for memory in reads:
             if memory.initial is None and memory is not target and self._last[memory] == number:
                 if (op, memory, strip) not in self._rules:
-                    self._rules[op, memory, strip] = overlap(op, memory, strip)
+                    self._rules[op, memory, strip] = overlap(op, memory, strip).coarse(self._unit)
                 found[memory] = self._rules[op, memory, strip]
         return found
 
     def peak(self, op: Op, strip: int) -> int:
         """Bytes that live while the operator runs, what its output shares with its inputs counted once."""
-        target = aligned(memories(op)[1].size)
+        target = self._aligned(memories(op)[1].size)
         shared = sum(
-            rule.most(aligned(memory.size), target) for memory, rule in self.rules(op, strip).items()
+            rule.most(self._aligned(memory.size), target) for memory, rule in self.rules(op, strip).items()
         )
-        return self.apart[self._number[op]] - min(shared, target) + aligned(scratch_size(op, strip))
+        return self.apart[self._number[op]] - min(shared, target) + self._aligned(scratch_size(op, strip))
 
     def place(self, strips: dict[Depthwise, int], target: int) -> _Placed:
         """Place all but state; a try that reaches ``target`` bytes, state included, is good enough."""
         numbers = {memory: i for i, memory in enumerate(self._passing)}
-        items = [Item(aligned(m.size), self._first[m], self._last[m]) for m in self._passing]
+        items = [Item(self._aligned(m.size), self._first[m], self._last[m]) for m in self._passing]
         overlaps: dict[tuple[int, int], Overlap] = {}
         users = []
         for number, op in enumerate(self._ops):
@@ -177,7 +184,7 @@ class _Lives:
             size = scratch_size(op, strips.get(op, 0))
             if size:
                 users.append(op)
-                items.append(Item(aligned(size), number, number))
+                items.append(Item(self._aligned(size), number, number))
         found = place(items, overlaps, target - self.state)
         span = max((at + item.size for at, item in zip(found, items, strict=True)), default=0)
         places = dict(zip(self._passing, found, strict=False))
@@ -189,5 +196,5 @@ class _Lives:
         places, top = dict(best.places), best.arena - self.state
         for memory in self._kept:
             places[memory] = top
-            top += aligned(memory.size)
+            top += self._aligned(memory.size)
         return Plan(places, best.scratch, best.strips, top, bound)

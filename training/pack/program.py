@@ -154,6 +154,22 @@ class Column(Op):
 
 
 @dataclass(eq=False, kw_only=True)
+class Plain(Op):
+    """``cpm_plain``, for accelerated kernels.
+
+    DEPTHWISE_CONV_2D with weights ``int8[kernel_h, kernel_w, n]`` if ``multiplier`` is not 0, else CONV_2D
+    with weights ``int8[n, kernel_h, kernel_w, c]``.
+    """
+
+    input: View
+    output: View
+    window: Window
+    weights: NDArray[np.int8]
+    requant: Requant
+    multiplier: int = 0
+
+
+@dataclass(eq=False, kw_only=True)
 class Pool(Op):
     """``cpm_pool``; ``largest`` for MAX_POOL_2D, else AVERAGE_POOL_2D."""
 

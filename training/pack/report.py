@@ -137,7 +137,8 @@ def _operator(kind: str, members: Mapping[str, Any]) -> Operator:
     area = out["h"] * out["w"] * channels
     macs = 0
     if kind in ("conv", "plain_conv"):
-        weights, macs = -(-channels // 4) * 4 * taps * into["c"], area * taps * into["c"]
+        filled = -(-channels // 4) * 4 if kind == "conv" else channels
+        weights, macs = filled * taps * into["c"], area * taps * into["c"]
     elif kind == "dense":
         macs = weights = channels * into["h"] * into["w"] * into["c"]
     elif kind in ("depthwise", "column", "plain_depthwise"):
@@ -145,7 +146,7 @@ def _operator(kind: str, members: Mapping[str, Any]) -> Operator:
     elif kind == "lut":
         weights = 256
     if macs:
-        weights += 9 * channels  # bias, multiplier and shift
+        weights += (12 if kind.startswith("plain") else 9) * channels  # bias, multiplier and shift
     rings = members["op"]["in_ring"] or members["op"]["out_ring"]
     sizes = [(view["h"], view["w"], view["c"]) for view in (into, out)]
     return Operator(kind, "", sizes[0], sizes[1], kernel, bool(rings), macs, weights, None)
