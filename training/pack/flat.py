@@ -191,7 +191,9 @@ class FlatModel:
         options = getattr(self._schema, table)()
         options.Init(at.Bytes, at.Pos)
         values = {name: getattr(options, method)() for name, method in fields.items()}
-        values |= {key: self._text(values[key]) for key in ("container", "name") if key in values}
+        values |= {
+            key: self._text(values[key]) for key in ("container", "name") if values.get(key) is not None
+        }
         if "activation" in values:
             values["activation"] = _enum("ActivationFunctionType").get(values["activation"], "an unknown one")
         if "padding" in values:

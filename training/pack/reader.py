@@ -134,6 +134,7 @@ class _Reader:
         self.raw = raw
         self.tensor = _Tensors(raw)
         self.handles: dict[int, str] = {}  # tensor of a VAR_HANDLE: the variable's name
+        self.contained: set[bool] = set()  # whether variables have containers
         self.variables: dict[str, Variable] = {}
         self.assigned: dict[str, tuple[Operator, Tensor]] | None = None  # by CALL_ONCE
         self.constants = 0
@@ -176,7 +177,7 @@ class _Reader:
             self._call_once(operator)
             return None
         if raw.kind == "VAR_HANDLE":
-            name_handle(operator, raw, self.tensor, self.handles)
+            self._name_handle(operator, raw, self.tensor, self.handles)
             return None
         inputs = list(raw.inputs)
         if raw.kind in ("READ_VARIABLE", "ASSIGN_VARIABLE"):
@@ -251,6 +252,23 @@ class _Reader:
                     f"variable '{short(name)}' is read and never assigned", tensor=variable.tensor
                 )
 
+    def _name_handle(
+        self, operator: Operator, raw: RawOperator, tensor: _Tensors, handles: dict[int, str]
+    ) -> None:
+        """Note which variable the output of a VAR_HANDLE stands for."""
+        if len(raw.outputs) != 1 or raw.outputs[0] < 0:
+            raise PackError("VAR_HANDLE does not have one output", operator)
+        handle = tensor(raw.outputs[0], operator)
+        if handle.dtype != "resource" or handle.elements != 1:
+            raise PackError(f"a variable's handle is {handle.dtype}, not one resource", operator, handle)
+        container, name = raw.options["container"], raw.options["name"]
+        if not name:
+            raise PackError("a variable has no name", operator, handle)
+        self.contained.add(container is not None)
+        if len(self.contained) > 1:  # TFLM would compare a container's name with none, and crash
+            raise PackError("some variables have a container and some have none", operator, handle)
+        handles[raw.outputs[0]] = f"{container}/{name}" if container else name
+
     def _call_once(self, operator: Operator) -> None:
         """Run a subgraph that does nothing but assign constants to variables."""
         if self.variables:
@@ -264,7 +282,7 @@ class _Reader:
         tensor, handles, self.assigned = _Tensors(graph), {}, {}
         for raw in graph.operators:
             if raw.kind == "VAR_HANDLE":
-                name_handle(operator, raw, tensor, handles)
+                self._name_handle(operator, raw, tensor, handles)
             elif raw.kind == "ASSIGN_VARIABLE" and len(raw.inputs) == 2 and min(raw.inputs) >= 0:
                 constant = tensor(raw.inputs[1], operator)
                 if constant.data is None or constant.dtype != "int8":
@@ -272,19 +290,6 @@ class _Reader:
                 self.assigned[handle_of(operator, list(raw.inputs), handles)] = operator, constant
             else:
                 raise PackError(f"its subgraph holds {raw.kind}, not only assignments of constants", operator)
-
-
-def name_handle(operator: Operator, raw: RawOperator, tensor: _Tensors, handles: dict[int, str]) -> None:
-    """Note which variable the output of a VAR_HANDLE stands for."""
-    if len(raw.outputs) != 1 or raw.outputs[0] < 0:
-        raise PackError("VAR_HANDLE does not have one output", operator)
-    handle = tensor(raw.outputs[0], operator)
-    if handle.dtype != "resource" or handle.elements != 1:
-        raise PackError(f"a variable's handle is {handle.dtype}, not one resource", operator, handle)
-    if not raw.options["name"]:
-        raise PackError("a variable has no name", operator, handle)
-    parts = (raw.options["container"], raw.options["name"])
-    handles[raw.outputs[0]] = "/".join(part for part in parts if part)
 
 
 def handle_of(operator: Operator, inputs: list[int], handles: dict[int, str]) -> str:

@@ -335,6 +335,10 @@ def _stream(initial=None):
         (lambda tree: setattr(tree.subgraphs[1].tensors[1], "buffer", 0), "not an int8 constant"),
         (lambda tree: tree.subgraphs[1].operators.pop(0), "not a VAR_HANDLE's output"),
         (
+            lambda tree: setattr(tree.subgraphs[1].operators[0].builtinOptions, "container", None),
+            "some variables have a container and some have none",
+        ),
+        (
             lambda tree: setattr(tree.subgraphs[0].operators[1].builtinOptions, "sharedName", None),
             "a variable has no name",
         ),
