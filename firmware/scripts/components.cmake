@@ -1,5 +1,6 @@
 # The components from outside ESP-IDF: are they there, and can they be built without the component manager?
 # Needs CICADA_TFLM, CICADA_ESP_NN and CICADA_CAMERA, the names main/CMakeLists.txt found, and CICADA_WITH_TFLM.
+# Sets CICADA_ESP_NN_KERNELS, unless it is set.
 
 if(CICADA_WITH_TFLM)
     foreach(cicada_pair "CICADA_TFLM:esp-tflite-micro" "CICADA_ESP_NN:esp-nn")
@@ -17,6 +18,25 @@ if(CICADA_WITH_TFLM)
     idf_component_get_property(cicada_tflm_lib ${CICADA_TFLM} COMPONENT_LIB)
     idf_component_get_property(cicada_nn_lib ${CICADA_ESP_NN} COMPONENT_LIB)
     target_link_libraries(${cicada_tflm_lib} PUBLIC ${cicada_nn_lib})
+endif()
+
+# Convolutions of packed models through ESP-NN (modules/nn/accel_esp_nn.c), by default where it uses the chip's
+# vector unit.
+if(NOT CICADA_ESP_NN)
+    cicada_find_component(CICADA_ESP_NN include/esp_nn.h)
+endif()
+if(NOT DEFINED CICADA_ESP_NN_KERNELS)
+    idf_build_get_property(cicada_target IDF_TARGET)
+    if(CICADA_ESP_NN AND cicada_target STREQUAL "esp32s3")
+        set(CICADA_ESP_NN_KERNELS ON)
+    else()
+        set(CICADA_ESP_NN_KERNELS OFF)
+    endif()
+endif()
+if(CICADA_ESP_NN_KERNELS AND NOT CICADA_ESP_NN)
+    message(FATAL_ERROR " cicada: CICADA_ESP_NN_KERNELS is on, and the component espressif/esp-nn is missing: let the "
+        "component manager fetch it (unset IDF_COMPONENT_MANAGER), give its folder in EXTRA_COMPONENT_DIRS, or set "
+        "CICADA_ESP_NN_KERNELS=OFF")
 endif()
 
 # esp32-camera's converters to JPEG and BMP need espressif/esp_jpeg, which the component manager fetches with

@@ -71,7 +71,7 @@ def test_a_fault_of_the_header_is_named(member: str, value: int, words: str) -> 
     ("member", "value", "words"),
     [
         ("kind", 0, "does not have"),
-        ("kind", 14, "does not have"),
+        ("kind", 16, "does not have"),
         ("kind", 200, "does not have"),
         ("length", 3, "outside"),
         ("length", 65532, "outside"),

@@ -1,5 +1,6 @@
 # The module `nn` for ESP-IDF. Before it is included, CICADA_TFLM names the component esp-tflite-micro if the image is
 # to have TensorFlow Lite Micro, and CICADA_GENERATED_DIR the folder of tflm_ops.h, which scripts/embed_models.py writes.
+# CICADA_ESP_NN names the component esp-nn if CICADA_ESP_NN_KERNELS is on.
 #
 # What speaks to Python is an interface library, as MicroPython's py/usermod.cmake wants it. ESP-IDF compiles the
 # sources of those twice, and the ones it links without its own C++ options; so all else has libraries of its own.
@@ -31,6 +32,16 @@ if(CICADA_TFLM)
     list(APPEND nn_libraries cicada_tflm)
 endif()
 
+# ESP-NN's convolutions for packed models.
+if(CICADA_ESP_NN_KERNELS)
+    idf_component_get_property(nn_esp_nn_component ${CICADA_ESP_NN} COMPONENT_LIB)
+    add_library(cicada_accelerated STATIC ${CMAKE_CURRENT_LIST_DIR}/accel_esp_nn.c)
+    target_compile_options(cicada_accelerated PRIVATE ${nn_options} ${nn_c_options})
+    target_compile_definitions(cicada_accelerated PRIVATE ${nn_definitions})
+    target_link_libraries(cicada_accelerated PRIVATE cicada_engine ${nn_esp_nn_component})
+    list(APPEND nn_libraries cicada_accelerated)
+endif()
+
 add_library(usermod_nn INTERFACE)
 target_sources(usermod_nn INTERFACE
     ${CMAKE_CURRENT_LIST_DIR}/frontend.c
@@ -41,6 +52,9 @@ target_sources(usermod_nn INTERFACE
 )
 target_include_directories(usermod_nn INTERFACE ${CMAKE_CURRENT_LIST_DIR} ${NN_ENGINE_DIR})
 target_compile_definitions(usermod_nn INTERFACE "NN_ENGINES=${nn_engines}")
+if(CICADA_ESP_NN_KERNELS)
+    target_compile_definitions(usermod_nn INTERFACE NN_ACCELERATED)
+endif()
 target_link_libraries(usermod_nn INTERFACE ${nn_libraries})
 
 target_link_libraries(usermod INTERFACE usermod_nn)

@@ -191,6 +191,9 @@ static mp_obj_t model_make_new(const mp_obj_type_t *type, size_t n_args, size_t 
     if (!block_new(&self->instance, self->engine->instance_size)) {
         m_malloc_fail(self->engine->instance_size);
     }
+    while (engine_busy) { /* loading may run the model, to test accelerated kernels */
+        mp_event_wait_ms(1);
+    }
     if (values[1].u_int != 0) {
         load_given(self, (size_t)values[1].u_int);
     } else {

@@ -5,6 +5,10 @@
 #include "engine.h"
 #include "runtime/cpm.h"
 
+#ifdef NN_ACCELERATED
+#include "accelerated.h"
+#endif
+
 static bool probe(const uint8_t *model, size_t size) {
     return size >= 4 && memcmp(model, "CPM", 3) == 0; /* of any version: the check says which it knows */
 }
@@ -45,6 +49,9 @@ static nn_status load(void *instance, const uint8_t *model, size_t size, void *a
         return NN_ARENA;
     }
     cpm_open(instance, model, arena);
+#ifdef NN_ACCELERATED
+    cpm_accelerate(instance, nn_accelerated); /* where that fails, the portable kernels run the model */
+#endif
     info->input.data = cpm_input(instance);
     info->output.data = (void *)(uintptr_t)cpm_output(instance);
     return NN_OK;
