@@ -27,11 +27,12 @@ def weights(op: Conv | Dense | Depthwise | Column) -> bytes:
         return _conv(_checked(op.weights, (op.output.c, *taps, channels)))
     if isinstance(op, Dense):
         values = op.input.h * op.input.w * op.input.c
-        return _blocks(_checked(op.weights, (op.output.c, values)).T, 16)
+        taps = _checked(op.weights, (op.output.c, values))
+        return _blocks(np.pad(taps, ((0, 0), (0, -values % 4))).T, (4, 1))
     if isinstance(op, Depthwise):
         planes = _checked(op.weights, (*op.window.kernel, op.output.c))
         return np.ascontiguousarray(planes.transpose(2, 0, 1)).tobytes()
-    return _blocks(_checked(op.weights, (op.window.kernel[0], op.output.c)), 8)
+    return _blocks(_checked(op.weights, (op.window.kernel[0], op.output.c)), ())
 
 
 def plain_tables(op: Plain) -> tuple[bytes, bytes]:
@@ -119,19 +120,20 @@ def _checked(array: NDArray[np.int8], shape: tuple[int, ...]) -> NDArray[np.int8
 
 
 def _conv(array: NDArray[np.int8]) -> bytes:
-    """``[n, ...]`` as blocks of 4 output channels, the last filled up with zeros, channel innermost."""
+    """``[n, ...]`` as blocks of 4 output channels, channel innermost; zeros fill up blocks and odd taps."""
     n = len(array)
-    flat = np.zeros((-(-n // 4) * 4, array.size // n), np.int8)
-    flat[:n] = array.reshape(n, -1)
+    taps = array.size // n
+    flat = np.zeros((-(-n // 4) * 4, taps + taps % 2), np.int8)
+    flat[:n, :taps] = array.reshape(n, -1)
     return np.ascontiguousarray(flat.reshape(-1, 4, flat.shape[1]).transpose(0, 2, 1)).tobytes()
 
 
-def _blocks(array: NDArray[np.int8], width: int) -> bytes:
-    """``[K, n]`` as blocks of ``width`` columns, then of the powers of two that the rest is made of."""
+def _blocks(array: NDArray[np.int8], smaller: tuple[int, ...]) -> bytes:
+    """``[K, n]`` as blocks of ``CPM_BLOCK(n)`` columns, then of ``smaller`` ones; what is left is the last."""
     pieces, at, n = [], 0, array.shape[1]
+    sizes = (15 if n % 16 and n % 15 == 0 else 16, *smaller)
     while at < n:
-        while width > n - at:
-            width //= 2
+        width = next((size for size in sizes if size <= n - at), n - at)
         pieces.append(np.ascontiguousarray(array[:, at : at + width]).tobytes())
         at += width
     return b"".join(pieces)

@@ -18,6 +18,7 @@ from cicada.training.pack.format import ALIGNMENT
 from cicada.training.pack.program import (
     Binary,
     Buffer,
+    Column,
     Conv,
     Copy,
     Dense,
@@ -57,7 +58,8 @@ def sources(op: Op) -> list[View]:
 def contiguous(op: Dense) -> bool:
     """Whether a dense layer reads its input where it lies, without scratch memory."""
     view = op.input
-    return not isinstance(view.memory, Ring) and (view.h == 1 or view.row == view.w * view.c)
+    row = view.w * view.c
+    return not isinstance(view.memory, Ring) and (view.h == 1 or view.row == row) and view.h * row % 4 == 0
 
 
 def memories(op: Op) -> tuple[list[Buffer | Ring], Buffer | Ring]:
@@ -98,7 +100,7 @@ def first_writes(op: Op, strip: int = 0) -> Steps:
     elif isinstance(op, Depthwise):
         strips = np.arange(view.h)[:, None, None] // strip
         values = strips * op.input.c + np.arange(view.c) // op.multiplier + 0 * values
-    elif not isinstance(op, Pool | Mean | Binary | Softmax | Lut):
+    elif not isinstance(op, Column | Pool | Mean | Binary | Softmax | Lut):
         values = 0 * values
     np.minimum.at(steps, offsets(view), values)
     return steps
@@ -114,7 +116,7 @@ def _view_reads(op: Op, view: View, strip: int) -> Steps:
     if isinstance(op, Depthwise):
         strips = _window_reads(view, op.window, pixels // out.w // strip)[:, :, None]
         return np.where(strips < 0, -1, strips * view.c + channels)
-    if isinstance(op, Pool):
+    if isinstance(op, Column | Pool):
         last = _window_reads(view, op.window, pixels)[:, :, None]
         return np.where(last < 0, -1, last * out.c + channels)
     if isinstance(op, Mean):
@@ -127,8 +129,8 @@ def _view_reads(op: Op, view: View, strip: int) -> Steps:
             if n == 1:
                 steps = steps.max(axis, keepdims=True)
         return steps
-    # Dense without scratch memory and Column may read anything until their last write, and nobody knows in
-    # which order the kernels go that run Plain.
+    # Dense without scratch memory may read anything until its last write, and nobody knows in which order the
+    # kernels go that run Plain.
     return np.full((1, 1, 1), 0 if isinstance(op, Dense) and not contiguous(op) else 1)
 
 

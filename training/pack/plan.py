@@ -45,9 +45,11 @@ class Plan:
 def scratch_size(op: Op, strip: int = 0) -> int:
     """Bytes of scratch memory of an operator; ``strip`` is that of a depthwise convolution, rows."""
     if isinstance(op, Conv):
-        return 4 * op.window.kernel[0] * op.window.kernel[1] * op.input.c
+        run = op.window.kernel[1] * op.input.c
+        taps = op.window.kernel[0] * run
+        return 8 * (taps + taps % 2) + (0 if op.window.kernel == (1, 1) else 4 * run)
     if isinstance(op, Dense):
-        return 0 if contiguous(op) else op.input.h * op.input.w * op.input.c
+        return 0 if contiguous(op) else -(-op.input.h * op.input.w * op.input.c // 4) * 4
     if isinstance(op, Depthwise):
         window = op.window
         rows = extent(strip, window.stride[0], window.kernel[0], window.dilation[0])

@@ -7,66 +7,201 @@
  * and requant.h makes an output of it. Equals ConvPerChannel of
  * tensorflow/lite/kernels/internal/reference/integer_ops/conv.h. The bias has the input's zero point in it;
  * a tap on padding therefore sees that zero point.
+ *
+ * Four pixels are worked on at a time, and one multiplication serves two of them: with a and b an input of
+ * two pixels, w * (a + b * 2^16) is the word w * a + w * b * 2^16. Two such products are added to p before
+ * the halves are parted. Each half is then within -32512 (of 127 and -128, twice) and 32768 (of -128 and
+ * -128, twice), so with 0x7fff added to both halves neither is negative nor has a carry:
+ *
+ *     high(p) = ((p + 0x7fff7fff) >> 16) - 0x7fff      low(p) = p - high(p) * 2^16
+ *
+ * Sums over all of p and high(p) therefore give the sums of both pixels, exactly modulo 2^32.
  */
-#include "kernel.h"
+#include <string.h>
+
 #include "requant.h"
+
+#if defined(__GNUC__) && !defined(__clang__)
+/* GCC would load many weights ahead and then has no registers left for the sums. */
+#pragma GCC optimize("no-schedule-insns")
+#endif
+
+#define INLINE static inline __attribute__((always_inline))
+#define NOINLINE static __attribute__((noinline))
+#define BATCH 32u /* channels whose outputs are made together */
+#define HALVES 0x7fff7fffu
 
 static const char *check(const cpm_checker *checker, const cpm_op *op) {
     const cpm_conv *conv = (const void *)op;
-    if (!CPM_LENGTH(op, cpm_conv) || !cpm_view_fits(checker, &conv->in, op->in_ring) ||
-        !cpm_view_fits(checker, &conv->out, op->out_ring) ||
-        !cpm_window_fits(&conv->window, &conv->in, &conv->out)) {
+    const cpm_window *w = &conv->window;
+    if (!cpm_views_fit(checker, op, sizeof(cpm_conv)) || !cpm_window_fits(w, &conv->in, &conv->out)) {
         return "a convolution's shape";
     }
-    const uint64_t taps = (uint64_t)conv->window.kernel_h * conv->window.kernel_w * conv->in.c;
-    const uint32_t blocks = (conv->out.c + 3u) / 4;
-    if (taps > UINT16_MAX || !cpm_in_blob(checker, conv->weights, taps * blocks * 4) ||
-        !cpm_in_arena(checker, conv->scratch, taps * 4)) {
-        return "a convolution's memory";
+    const uint64_t run = (uint64_t)w->kernel_w * conv->in.c, taps = w->kernel_h * run;
+    const uint64_t filled = CPM_CONV_TAPS(taps), channels = (conv->out.c + 3u) / 4 * 4;
+    if (!cpm_sums_fit(checker, op, &conv->requant, taps, conv->weights, filled * channels) ||
+        conv->scratch % 4 != 0 ||
+        !cpm_in_arena(checker, conv->scratch,
+                      CPM_CONV_SCRATCH(filled, w->kernel_h * w->kernel_w == 1 ? 0 : run))) {
+        return "a convolution that does not fit";
     }
-    return cpm_requant_fits(checker, &conv->requant, op->flags, conv->out.c) ? NULL
-                                                                             : "a convolution's scaling";
+    return NULL;
 }
 
-static int32_t tap(const cpm_model *model, const cpm_conv *conv, uint32_t y, uint32_t x, uint32_t k) {
-    const cpm_window *w = &conv->window;
-    if (y < w->pad_h || y - w->pad_h >= conv->in.h || x < w->pad_w || x - w->pad_w >= conv->in.w) {
-        return w->pad_value;
+/* Puts the bytes that a pixel sees of one row together at `to`; `row` is NULL for a row of padding. x is
+ * modulo 2^32, so what is left of the row is too large. If `joined`, columns lie side by side. */
+NOINLINE int8_t *piece(const cpm_conv *conv, const int8_t *row, uint32_t x, bool joined, int8_t *to) {
+    const cpm_window *const w = &conv->window;
+    const uint32_t width = conv->in.w, channels = conv->in.c;
+    int8_t *const start = to;
+    for (uint32_t left = w->kernel_w, n; left != 0; left -= n) {
+        const bool inside = row != NULL && x < width;
+        n = 1;
+        if (row == NULL) {
+            n = left;
+        } else if (joined) {
+            const uint32_t same = inside ? width - x : 0 - x;
+            n = same < left ? same : left;
+        }
+        if (inside) {
+            memmove(to, row + x * conv->in.pitch, n * channels);
+        } else {
+            memset(to, w->pad_value, n * channels);
+        }
+        to += n * channels;
+        x += n * w->dilation_w;
     }
-    return cpm_row(model, &conv->in, conv->op.in_ring, y - w->pad_h)[(x - w->pad_w) * conv->in.pitch + k];
+    return start;
+}
+
+/* Words of two pixels' inputs. */
+static uint32_t *weave(uint32_t *to, const int8_t *const run[4], uint32_t length) {
+    const int8_t *a = run[0], *b = run[1], *c = run[2], *d = run[3];
+#define WEAVE(i)                                                                                             \
+    to[2 * i] = (uint32_t)a[i] + ((uint32_t)b[i] << 16);                                                     \
+    to[2 * i + 1] = (uint32_t)c[i] + ((uint32_t)d[i] << 16)
+    for (; length >= 4; length -= 4, a += 4, b += 4, c += 4, d += 4, to += 8) {
+        WEAVE(0);
+        WEAVE(1);
+        WEAVE(2);
+        WEAVE(3);
+    }
+    for (; length != 0; length--, a++, b++, c++, d++, to += 2) {
+        WEAVE(0);
+    }
+    return to;
+}
+
+/* Two taps of one channel and two pixels. */
+INLINE void two(uint32_t *all, uint32_t *high, uint32_t w0, uint32_t x0, uint32_t w1, uint32_t x1) {
+    const uint32_t p = w0 * x0 + w1 * x1;
+    *all += p;
+    *high += (p + HALVES) >> 16;
+}
+
+/* Sums of 4 pixels and `count` channels (filled up to a multiple of 4), biases in them. */
+NOINLINE void quad(const uint32_t *const woven, const int8_t *w, uint32_t taps, const int32_t *bias,
+                   uint32_t count, int32_t sums[4][BATCH]) {
+    const uint32_t *const end = woven + 2 * taps;
+    const uint32_t start = taps / 2 * (0u - 0x7fff);
+    for (int32_t *to = sums[0]; to < sums[0] + count; to += 4, bias += 4) {
+        uint32_t a0 = 0, a1 = 0, a2 = 0, a3 = 0, a4 = 0, a5 = 0, a6 = 0, a7 = 0;
+        uint32_t h0 = start, h1 = start, h2 = start, h3 = start, h4 = start, h5 = start, h6 = start,
+                 h7 = start;
+        const uint32_t *x = woven;
+        do {
+            const uint32_t x0 = x[0], x1 = x[1], x2 = x[2], x3 = x[3];
+#define CHANNEL(c, a, b, g, h)                                                                               \
+    two(&a, &g, (uint32_t)w[c], x0, (uint32_t)w[4 + c], x2);                                                 \
+    two(&b, &h, (uint32_t)w[c], x1, (uint32_t)w[4 + c], x3)
+            CHANNEL(0, a0, a1, h0, h1);
+            CHANNEL(1, a2, a3, h2, h3);
+            CHANNEL(2, a4, a5, h4, h5);
+            CHANNEL(3, a6, a7, h6, h7);
+            w += 8;
+            x += 4;
+        } while (x != end);
+#define SUMS(c, a, b, g, h)                                                                                  \
+    {                                                                                                        \
+        const uint32_t more = (uint32_t)bias[c];                                                             \
+        to[c] = (int32_t)(a - (g << 16) + more);                                                             \
+        to[c + BATCH] = (int32_t)(g + more);                                                                 \
+        to[c + 2 * BATCH] = (int32_t)(b - (h << 16) + more);                                                 \
+        to[c + 3 * BATCH] = (int32_t)(h + more);                                                             \
+    }
+        SUMS(0, a0, a1, h0, h1)
+        SUMS(1, a2, a3, h2, h3)
+        SUMS(2, a4, a5, h4, h5)
+        SUMS(3, a6, a7, h6, h7)
+    }
+}
+
+/* A pixel being computed: the input row and column it begins at, modulo 2^32. `whole` if what it sees of a
+ * row lies in one piece there. */
+typedef struct {
+    uint32_t y, x, at;
+    bool whole;
+} pixel;
+
+/* Words of all that 4 pixels see. */
+INLINE void gather(const cpm_model *model, const cpm_conv *conv, const pixel pixels[4], uint32_t length,
+                   bool joined, uint32_t *to, int8_t *side) {
+    const cpm_window *const w = &conv->window;
+    for (uint32_t i = 0; i < w->kernel_h; i++) {
+        const int8_t *run[4], *row = NULL;
+        uint32_t before = UINT32_MAX; /* not a row: rows of padding are less than 2^24 away */
+        for (uint32_t p = 0; p < 4; p++) {
+            const uint32_t y = pixels[p].y + i * w->dilation_h;
+            if (y != before) {
+                before = y;
+                row = y < conv->in.h ? cpm_row(model, &conv->in, conv->op.in_ring, y) : NULL;
+            }
+            run[p] = row != NULL && pixels[p].whole
+                         ? row + pixels[p].at
+                         : piece(conv, row, pixels[p].x, joined, side + p * length);
+        }
+        to = weave(to, run, length);
+    }
 }
 
 static void run(const cpm_model *model, const cpm_op *op) {
     const cpm_conv *conv = (const void *)op;
     const cpm_window *w = &conv->window;
-    const uint32_t taps = (uint32_t)w->kernel_h * w->kernel_w * conv->in.c, n = conv->out.c;
-    const uint32_t pixels = (uint32_t)conv->out.h * conv->out.w;
-    int8_t *const scratch = cpm_memory(model, conv->scratch);
-    for (uint32_t first = 0; first < pixels; first += 4) {
-        const uint32_t count = pixels - first < 4 ? pixels - first : 4;
-        for (uint32_t p = 0; p < count; p++) {
-            int8_t *to = scratch + p;
-            const uint32_t top = (first + p) / conv->out.w * w->stride_h;
-            const uint32_t left = (first + p) % conv->out.w * w->stride_w;
-            for (uint32_t i = 0; i < w->kernel_h; i++) {
-                for (uint32_t j = 0; j < w->kernel_w; j++) {
-                    for (uint32_t k = 0; k < conv->in.c; k++, to += 4) {
-                        *to = (int8_t)tap(model, conv, top + i * w->dilation_h, left + j * w->dilation_w, k);
-                    }
-                }
+    const uint32_t length = (uint32_t)w->kernel_w * conv->in.c, n = conv->out.c;
+    const uint32_t taps = CPM_CONV_TAPS(w->kernel_h * length);
+    const bool joined = w->kernel_w == 1 || (w->dilation_w == 1 && conv->in.pitch == conv->in.c);
+    const int32_t *const bias = cpm_data(model, conv->requant.at);
+    uint32_t *const woven = (void *)cpm_memory(model, conv->scratch);
+    uint32_t y = 0, x = 0;
+    while (y < conv->out.h) {
+        pixel pixels[4];
+        int8_t *out[4];
+        for (uint32_t p = 0; p < 4; p++) {
+            if (y == conv->out.h) {
+                /* There are no more: the one before again. */
+                pixels[p] = pixels[p - 1];
+                out[p] = out[p - 1];
+                continue;
+            }
+            const uint32_t left = x * w->stride_w - w->pad_w;
+            pixels[p].y = y * w->stride_h - w->pad_h;
+            pixels[p].x = left;
+            pixels[p].at = left * conv->in.pitch;
+            pixels[p].whole = joined && left < conv->in.w && w->kernel_w <= conv->in.w - left;
+            out[p] = cpm_row(model, &conv->out, op->out_ring, y) + x * conv->out.pitch;
+            if (++x == conv->out.w) {
+                x = 0;
+                y++;
             }
         }
-        for (uint32_t p = 0; p < count; p++) {
-            const uint32_t y = (first + p) / conv->out.w, x = (first + p) % conv->out.w;
-            int8_t *const out = cpm_row(model, &conv->out, op->out_ring, y) + x * conv->out.pitch;
-            for (uint32_t c = 0; c < n; c++) {
-                const int8_t *weight =
-                    (const int8_t *)cpm_data(model, conv->weights) + c / 4 * 4 * taps + c % 4;
-                int32_t sum = 0;
-                for (uint32_t t = 0; t < taps; t++) {
-                    sum += scratch[t * 4 + p] * weight[t * 4];
-                }
-                out[c] = cpm_requantise(cpm_data(model, conv->requant.at), &conv->requant, n, c, sum);
+        gather(model, conv, pixels, length, joined, woven, (int8_t *)(woven + 2 * taps));
+        const int8_t *w = cpm_data(model, conv->weights);
+        for (uint32_t c = 0; c < n; c += BATCH, w += BATCH * taps) {
+            const uint32_t count = n - c < BATCH ? n - c : BATCH;
+            int32_t sums[4][BATCH];
+            quad(woven, w, taps, bias + c, count, sums);
+            for (uint32_t p = 0; p < 4; p++) {
+                cpm_finish(model, op, &conv->requant, n, c, count, sums[p], out[p]);
             }
         }
     }

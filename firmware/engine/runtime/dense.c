@@ -7,54 +7,191 @@
  */
 #include <string.h>
 
-#include "kernel.h"
 #include "requant.h"
 
+#if defined(__GNUC__) && !defined(__clang__)
+/* GCC would load many weights ahead and then has no registers left for the sums. */
+#pragma GCC optimize("no-schedule-insns")
+#endif
+
+#define NOINLINE static __attribute__((noinline))
+
+/* The sums of blocks of `width` channels, 15 or 16. */
+static void wide(const int8_t *const x, const int8_t *w, uint32_t taps, uint32_t width, const int32_t *bias,
+                 int32_t *sums, uint32_t blocks) {
+    const int8_t *const end = x + taps;
+    do {
+        int32_t a0 = bias[0], a1 = bias[1], a2 = bias[2], a3 = bias[3], a4 = bias[4], a5 = bias[5],
+                a6 = bias[6];
+        int32_t a7 = bias[7], a8 = bias[8], a9 = bias[9], a10 = bias[10], a11 = bias[11], a12 = bias[12];
+        int32_t a13 = bias[13], a14 = bias[14], a15 = bias[width - 1];
+#define FIFTEEN(v, w)                                                                                        \
+    a0 += v * (w)[0];                                                                                        \
+    a1 += v * (w)[1];                                                                                        \
+    a2 += v * (w)[2];                                                                                        \
+    a3 += v * (w)[3];                                                                                        \
+    a4 += v * (w)[4];                                                                                        \
+    a5 += v * (w)[5];                                                                                        \
+    a6 += v * (w)[6];                                                                                        \
+    a7 += v * (w)[7];                                                                                        \
+    a8 += v * (w)[8];                                                                                        \
+    a9 += v * (w)[9];                                                                                        \
+    a10 += v * (w)[10];                                                                                      \
+    a11 += v * (w)[11];                                                                                      \
+    a12 += v * (w)[12];                                                                                      \
+    a13 += v * (w)[13];                                                                                      \
+    a14 += v * (w)[14]
+        const int8_t *p = x;
+        if (width == 16) {
+            for (; p != end; p += 4, w += 64) {
+#define SIXTEEN(v, w)                                                                                        \
+    FIFTEEN(v, w);                                                                                           \
+    a15 += v * (w)[15]
+                const int32_t v0 = p[0];
+                SIXTEEN(v0, w);
+                const int32_t v1 = p[1];
+                SIXTEEN(v1, w + 16);
+                const int32_t v2 = p[2];
+                SIXTEEN(v2, w + 32);
+                const int32_t v3 = p[3];
+                SIXTEEN(v3, w + 48);
+            }
+        } else {
+            for (; p != end; p += 4, w += 60) {
+                const int32_t v0 = p[0];
+                FIFTEEN(v0, w);
+                const int32_t v1 = p[1];
+                FIFTEEN(v1, w + 15);
+                const int32_t v2 = p[2];
+                FIFTEEN(v2, w + 30);
+                const int32_t v3 = p[3];
+                FIFTEEN(v3, w + 45);
+            }
+        }
+        sums[width - 1] = a15;
+        sums[0] = a0;
+        sums[1] = a1;
+        sums[2] = a2;
+        sums[3] = a3;
+        sums[4] = a4;
+        sums[5] = a5;
+        sums[6] = a6;
+        sums[7] = a7;
+        sums[8] = a8;
+        sums[9] = a9;
+        sums[10] = a10;
+        sums[11] = a11;
+        sums[12] = a12;
+        sums[13] = a13;
+        sums[14] = a14;
+        bias += width;
+        sums += width;
+    } while (--blocks != 0);
+}
+
+/* The sums of 4 channels. */
+NOINLINE void block4(const int8_t *x, const int8_t *w, uint32_t taps, const int32_t *bias, int32_t *sums) {
+    int32_t a = bias[0], b = bias[1], c = bias[2], d = bias[3];
+    for (const int8_t *const end = x + taps; x != end; x += 2, w += 8) {
+        const int32_t u = x[0], v = x[1];
+        a += u * w[0];
+        b += u * w[1];
+        c += u * w[2];
+        d += u * w[3];
+        a += v * w[4];
+        b += v * w[5];
+        c += v * w[6];
+        d += v * w[7];
+    }
+    sums[0] = a;
+    sums[1] = b;
+    sums[2] = c;
+    sums[3] = d;
+}
+
+/* The sum of one channel. */
+NOINLINE void block1(const int8_t *x, const int8_t *w, uint32_t taps, const int32_t *bias, int32_t *sums) {
+    int32_t sum = *bias;
+    for (const int8_t *const end = x + taps; x != end; x += 4, w += 4) {
+        sum += x[0] * w[0];
+        sum += x[1] * w[1];
+        sum += x[2] * w[2];
+        sum += x[3] * w[3];
+    }
+    *sums = sum;
+}
+
+/* Whether the input must be copied together. */
+static bool copied(const cpm_dense *dense, uint64_t width) {
+    return dense->op.in_ring != 0 || (dense->in.h != 1 && dense->in.row != width) ||
+           width * dense->in.h % 4 != 0;
+}
+
 static const char *check(const cpm_checker *checker, const cpm_op *op) {
-    const cpm_dense *dense = (const void *)op;
-    if (!CPM_LENGTH(op, cpm_dense) || !cpm_view_fits(checker, &dense->in, op->in_ring) ||
-        !cpm_view_fits(checker, &dense->out, op->out_ring) || dense->in.pitch != dense->in.c ||
-        dense->out.h != 1 || dense->out.w != 1) {
+    const cpm_dense *const dense = (const void *)op;
+    if (!cpm_views_fit(checker, op, sizeof(cpm_dense))) {
         return "a dense layer's shape";
     }
     const uint64_t width = (uint64_t)dense->in.w * dense->in.c, taps = width * dense->in.h;
-    const bool contiguous = op->in_ring == 0 && (dense->in.h == 1 || dense->in.row == width);
-    if (taps > UINT16_MAX || !cpm_in_blob(checker, dense->weights, taps * dense->out.c) ||
-        (!contiguous && !cpm_in_arena(checker, dense->scratch, taps))) {
-        return "a dense layer's memory";
+    if (!cpm_sums_fit(checker, op, &dense->requant, CPM_DENSE_TAPS(taps), dense->weights,
+                      CPM_DENSE_TAPS(taps) * dense->out.c) ||
+        dense->in.pitch != dense->in.c || dense->out.h != 1 || dense->out.w != 1 ||
+        (copied(dense, width) && !cpm_in_arena(checker, dense->scratch, CPM_DENSE_TAPS(taps)))) {
+        return "a dense layer that does not fit";
     }
-    return cpm_requant_fits(checker, &dense->requant, op->flags, dense->out.c) ? NULL
-                                                                               : "a dense layer's scaling";
+    return NULL;
+}
+
+/* Copies the input together. */
+NOINLINE const int8_t *gather(const cpm_model *model, const cpm_dense *dense, uint32_t width) {
+    const cpm_view *const in = &dense->in;
+    int8_t *const scratch = cpm_memory(model, dense->scratch);
+    const uint32_t taps = width * in->h;
+    for (uint32_t done = 0, size; done < taps; done += size) {
+        const int8_t *const from = cpm_row_at(model, in, dense->op.in_ring, done / width);
+        size = width;
+        if (in->row == width) {
+            /* Rows without gaps: all, or those before the ring's end. */
+            size = taps - done;
+            if (dense->op.in_ring != 0) {
+                const cpm_ring *const ring = cpm_ring_of(model, dense->op.in_ring);
+                const uint32_t before =
+                    (uint32_t)(cpm_memory(model, ring->at + ring->row * ring->rows) - from);
+                size = size < before ? size : before;
+            }
+        }
+        memmove(scratch + done, from, size);
+    }
+    return scratch;
 }
 
 static void run(const cpm_model *model, const cpm_op *op) {
-    const cpm_dense *dense = (const void *)op;
-    const uint32_t width = (uint32_t)dense->in.w * dense->in.c, taps = width * dense->in.h;
-    const uint32_t n = dense->out.c;
-    const int8_t *in = cpm_row(model, &dense->in, op->in_ring, 0);
-    if (op->in_ring != 0 || (dense->in.h != 1 && dense->in.row != width)) {
-        int8_t *const scratch = cpm_memory(model, dense->scratch);
-        for (uint32_t y = 0; y < dense->in.h; y++) {
-            memmove(scratch + y * width, cpm_row(model, &dense->in, op->in_ring, y), width);
-        }
-        in = scratch;
+    const cpm_dense *const dense = (const void *)op;
+    const uint32_t width = (uint32_t)dense->in.w * dense->in.c, n = dense->out.c;
+    const uint32_t taps = CPM_DENSE_TAPS(width * dense->in.h), block = CPM_BLOCK(n);
+    const int8_t *x = cpm_memory(model, dense->in.at);
+    if (copied(dense, width)) {
+        x = gather(model, dense, width);
     }
-    const int8_t *weight = (const int8_t *)cpm_data(model, dense->weights);
-    int8_t *const out = cpm_row(model, &dense->out, op->out_ring, 0);
-    uint32_t block = 16;
-    for (uint32_t first = 0; first < n; first += block) {
-        while (n - first < block) {
-            block /= 2;
+    const int8_t *w = cpm_data(model, dense->weights);
+    const int32_t *const bias = cpm_data(model, dense->requant.at);
+    int8_t *const out = cpm_row_at(model, &dense->out, op->out_ring, 0);
+    int32_t sums[64];
+    uint32_t size;
+    for (uint32_t c = 0; c < n; c += size, w += size * taps) {
+        const uint32_t left = n - c;
+        if (left >= block) {
+            const uint32_t blocks = left < 4 * block ? left / block : 4;
+            size = blocks * block;
+            wide(x, w, taps, block, bias + c, sums, blocks);
+        } else if (left >= 4) {
+            size = 4;
+            block4(x, w, taps, bias + c, sums);
+        } else {
+            size = 1;
+            block1(x, w, taps, bias + c, sums);
         }
-        for (uint32_t c = 0; c < block; c++) {
-            int32_t sum = 0;
-            for (uint32_t k = 0; k < taps; k++) {
-                sum += in[k] * weight[k * block + c];
-            }
-            out[first + c] =
-                cpm_requantise(cpm_data(model, dense->requant.at), &dense->requant, n, first + c, sum);
-        }
-        weight += taps * block;
+        cpm_finish(model, op, &dense->requant, n, c, size, sums, out);
     }
 }
 

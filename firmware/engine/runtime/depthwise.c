@@ -7,77 +7,190 @@
  * and requant.h makes an output of it. Equals DepthwiseConvPerChannel of
  * tensorflow/lite/kernels/internal/reference/integer_ops/depthwise_conv.h. The bias has the input's zero
  * point in it; a tap on padding therefore sees that zero point.
+ *
+ * Channel by channel: what a strip of outputs sees of a channel is copied together, padding around it, and is
+ * then walked over with the channel's weights in registers.
  */
-#include "kernel.h"
+#include <string.h>
+
 #include "requant.h"
 
-static const char *check(const cpm_checker *checker, const cpm_op *op) {
-    const cpm_depthwise *depthwise = (const void *)op;
-    const cpm_window *w = &depthwise->window;
-    if (!CPM_LENGTH(op, cpm_depthwise) || !cpm_view_fits(checker, &depthwise->in, op->in_ring) ||
-        !cpm_view_fits(checker, &depthwise->out, op->out_ring) ||
-        !cpm_window_fits(w, &depthwise->in, &depthwise->out) || depthwise->strip == 0 ||
-        (uint32_t)depthwise->in.c * depthwise->multiplier != depthwise->out.c) {
-        return "a depthwise convolution's shape";
-    }
-    const uint32_t strip = depthwise->strip < depthwise->out.h ? depthwise->strip : depthwise->out.h;
-    const uint64_t rows = CPM_EXTENT(strip, w->stride_h, w->kernel_h, w->dilation_h);
-    const uint64_t columns = CPM_EXTENT(depthwise->out.w, w->stride_w, w->kernel_w, w->dilation_w);
-    const uint32_t taps = (uint32_t)w->kernel_h * w->kernel_w;
-    if (!cpm_in_blob(checker, depthwise->weights, (uint64_t)taps * depthwise->out.c) ||
-        !cpm_in_arena(checker, depthwise->scratch, CPM_PLANE(rows, columns))) {
-        return "a depthwise convolution's memory";
-    }
-    return cpm_requant_fits(checker, &depthwise->requant, op->flags, depthwise->out.c)
-               ? NULL
-               : "a depthwise convolution's scaling";
+#if defined(__GNUC__) && !defined(__clang__)
+/* GCC would load far ahead and then has no registers left. */
+#pragma GCC optimize("no-schedule-insns")
+#endif
+
+#define NOINLINE static __attribute__((noinline))
+#define BATCH 64u /* outputs that are made together */
+
+/* A strip of one channel, and what walks over it. */
+typedef struct {
+    const int8_t *plane; /* the input of the strip's first output */
+    uint32_t columns;    /* bytes from row to row */
+    const int8_t *weights;
+    int32_t bias;
+    uint32_t width; /* outputs of a row */
+} strip;
+
+static uint32_t rows_of(const cpm_depthwise *depthwise, uint32_t outputs) {
+    const cpm_window *const w = &depthwise->window;
+    return CPM_EXTENT(outputs, w->stride_h, w->kernel_h, w->dilation_h);
 }
 
-/* Copies rows `top` on of channel k, padding included, to the scratch memory. */
+static uint32_t columns_of(const cpm_depthwise *depthwise) {
+    const cpm_window *const w = &depthwise->window;
+    return CPM_EXTENT(depthwise->out.w, w->stride_w, w->kernel_w, w->dilation_w);
+}
+
+static const char *check(const cpm_checker *checker, const cpm_op *op) {
+    const cpm_depthwise *const depthwise = (const void *)op;
+    const cpm_window *const w = &depthwise->window;
+    if (!cpm_views_fit(checker, op, sizeof(cpm_depthwise)) ||
+        !cpm_window_fits(w, &depthwise->in, &depthwise->out)) {
+        return "a depthwise convolution's shape";
+    }
+    const uint64_t taps = (uint64_t)w->kernel_h * w->kernel_w;
+    if (!cpm_sums_fit(checker, op, &depthwise->requant, taps, depthwise->weights, taps * depthwise->out.c) ||
+        depthwise->strip == 0 || depthwise->strip > depthwise->out.h ||
+        (uint32_t)depthwise->in.c * depthwise->multiplier != depthwise->out.c) {
+        return "a depthwise convolution that does not fit";
+    }
+    const uint64_t rows = rows_of(depthwise, depthwise->strip);
+    if (!cpm_in_arena(checker, depthwise->scratch, CPM_PLANE(rows, columns_of(depthwise)))) {
+        return "a depthwise convolution's memory";
+    }
+    return NULL;
+}
+
+/* Copies what lies in the input of channel k into the plane, whose first row is padded row `top`. */
 static void gather(const cpm_model *model, const cpm_depthwise *depthwise, uint32_t k, uint32_t top,
-                   uint32_t rows, uint32_t columns) {
-    const cpm_window *w = &depthwise->window;
-    int8_t *to = cpm_memory(model, depthwise->scratch);
-    for (uint32_t y = top; y < top + rows; y++) {
-        const bool inside = y >= w->pad_h && y - w->pad_h < depthwise->in.h;
-        const int8_t *from = NULL;
-        if (inside) {
-            from = cpm_row(model, &depthwise->in, depthwise->op.in_ring, y - w->pad_h) + k;
+                   uint32_t rows, uint32_t columns, int8_t *plane) {
+    const cpm_view *const in = &depthwise->in;
+    const uint32_t pad_h = depthwise->window.pad_h, pad_w = depthwise->window.pad_w, pitch = in->pitch;
+    const uint32_t width = columns - pad_w < in->w ? columns - pad_w : in->w;
+    for (uint32_t y = 0; y < rows; y++, plane += columns) {
+        const uint32_t at = top + y - pad_h;
+        if (at >= in->h) {
+            continue;
         }
-        for (uint32_t x = 0; x < columns; x++) {
-            const bool here = inside && x >= w->pad_w && x - w->pad_w < depthwise->in.w;
-            *to++ = here ? from[(x - w->pad_w) * depthwise->in.pitch] : w->pad_value;
+        const int8_t *from = cpm_row_at(model, in, depthwise->op.in_ring, at) + k;
+        int8_t *to = plane + pad_w;
+        for (const int8_t *const end = to + width; to != end; from += pitch) {
+            *to++ = *from;
+        }
+    }
+}
+
+/* Sums of `rows` rows of outputs of a 3 x 3 kernel with stride and dilation 1. */
+NOINLINE void slide3x3(const strip *s, uint32_t rows, int32_t *sums) {
+    const int8_t *const w = s->weights;
+    const int32_t w0 = w[0], w1 = w[1], w2 = w[2], w3 = w[3], w4 = w[4], w5 = w[5], w6 = w[6], w7 = w[7],
+                  w8 = w[8];
+    const int32_t bias = s->bias;
+    const int8_t *p = s->plane;
+    const uint32_t columns = s->columns;
+    do {
+        const int8_t *x = p;
+        p += columns;
+        const int8_t *y = p, *z = p + columns;
+        uint32_t left = s->width;
+        int32_t a = x[0], b = y[0], c = z[0], d = x[1], e = y[1], f = z[1], g, h, i;
+        /* Columns a b c, d e f, and the new one g h i. */
+#define STEP(k, a, b, c, d, e, f, g, h, i)                                                                   \
+    g = x[k + 2];                                                                                            \
+    h = y[k + 2];                                                                                            \
+    i = z[k + 2];                                                                                            \
+    *sums++ = bias + a * w0 + d * w1 + g * w2 + b * w3 + e * w4 + h * w5 + c * w6 + f * w7 + i * w8;         \
+    if (--left == 0) {                                                                                       \
+        break;                                                                                               \
+    }
+        for (;; x += 3, y += 3, z += 3) {
+            STEP(0, a, b, c, d, e, f, g, h, i)
+            STEP(1, d, e, f, g, h, i, a, b, c)
+            STEP(2, g, h, i, a, b, c, d, e, f)
+        }
+    } while (--rows != 0);
+}
+
+/* Sums of `count` outputs of a row, for any window. */
+NOINLINE void walk(const strip *s, const cpm_window *window, int32_t *sums) {
+    const int8_t *at = s->plane;
+    const uint32_t down = s->columns * window->dilation_h, right = window->dilation_w;
+    for (const int32_t *const end = sums + s->width; sums != end; at += window->stride_w) {
+        const int8_t *row = at, *w = s->weights;
+        int32_t sum = s->bias;
+        for (uint32_t i = window->kernel_h; i != 0; i--, row += down) {
+            const int8_t *x = row;
+            for (const int8_t *const stop = w + window->kernel_w; w != stop; x += right) {
+                sum += *x * *w++;
+            }
+        }
+        *sums++ = sum;
+    }
+}
+
+/* Outputs of channel c, `pitch` bytes apart. */
+static void finish(const cpm_model *model, const cpm_depthwise *depthwise, uint32_t c, const int32_t *sum,
+                   uint32_t count, int8_t *out) {
+    const cpm_scaler scaler = cpm_scaler_of(model, &depthwise->op, &depthwise->requant, depthwise->out.c, c);
+    const uint32_t pitch = depthwise->out.pitch;
+    for (const int32_t *const end = sum + count; sum != end; out += pitch) {
+        *out = (int8_t)cpm_scaled(&scaler, *sum++);
+    }
+}
+
+/* Outputs of channel c from output row y on, as many as the strip has. */
+static void channel(const cpm_model *model, const cpm_depthwise *depthwise, strip s, uint32_t c, uint32_t y,
+                    uint32_t rows) {
+    const cpm_view *const out = &depthwise->out;
+    const cpm_window *const w = &depthwise->window;
+    const bool small = w->kernel_h == 3 && w->kernel_w == 3 && w->stride_h == 1 && w->stride_w == 1 &&
+                       w->dilation_h == 1 && w->dilation_w == 1;
+    /* Outputs that lie side by side may be made together, whatever row they belong to. */
+    const bool joined = depthwise->op.out_ring == 0 && out->row == (uint32_t)out->w * out->pitch;
+    const int8_t *const start = s.plane;
+    const uint32_t most = joined && out->w <= BATCH / 2 ? BATCH / out->w : 1;
+    for (uint32_t done = 0, n; done < rows; done += n) {
+        n = rows - done < most ? rows - done : most;
+        int8_t *to = cpm_row_at(model, out, depthwise->op.out_ring, y + done) + c;
+        s.plane = start + done * w->stride_h * s.columns;
+        for (uint32_t x = 0; x < out->w; x += s.width) {
+            int32_t sums[BATCH];
+            s.width = out->w - x < BATCH ? out->w - x : BATCH;
+            if (small) {
+                slide3x3(&s, n, sums);
+            } else {
+                for (uint32_t i = 0; i < n; i++) {
+                    walk(&s, w, sums + i * s.width);
+                    s.plane += w->stride_h * s.columns;
+                }
+            }
+            finish(model, depthwise, c, sums, n * s.width, to);
+            to += s.width * out->pitch;
+            s.plane += s.width * w->stride_w;
         }
     }
 }
 
 static void run(const cpm_model *model, const cpm_op *op) {
-    const cpm_depthwise *depthwise = (const void *)op;
-    const cpm_window *w = &depthwise->window;
-    const uint32_t n = depthwise->out.c, taps = (uint32_t)w->kernel_h * w->kernel_w;
-    const uint32_t columns = CPM_EXTENT(depthwise->out.w, w->stride_w, w->kernel_w, w->dilation_w);
-    const int8_t *const scratch = cpm_memory(model, depthwise->scratch);
-    for (uint32_t first = 0; first < depthwise->out.h; first += depthwise->strip) {
-        const uint32_t left = depthwise->out.h - first;
-        const uint32_t strip = left < depthwise->strip ? left : depthwise->strip;
-        for (uint32_t c = 0; c < n; c++) {
-            const int8_t *const weight = (const int8_t *)cpm_data(model, depthwise->weights) + c * taps;
-            if (c % depthwise->multiplier == 0) {
-                gather(model, depthwise, c / depthwise->multiplier, first * w->stride_h,
-                       CPM_EXTENT(strip, w->stride_h, w->kernel_h, w->dilation_h), columns);
-            }
-            for (uint32_t y = 0; y < strip; y++) {
-                int8_t *out = cpm_row(model, &depthwise->out, op->out_ring, first + y) + c;
-                for (uint32_t x = 0; x < depthwise->out.w; x++, out += depthwise->out.pitch) {
-                    int32_t sum = 0;
-                    for (uint32_t t = 0; t < taps; t++) {
-                        const uint32_t row = y * w->stride_h + t / w->kernel_w * w->dilation_h;
-                        const uint32_t column = x * w->stride_w + t % w->kernel_w * w->dilation_w;
-                        sum += scratch[row * columns + column] * weight[t];
-                    }
-                    *out = cpm_requantise(cpm_data(model, depthwise->requant.at), &depthwise->requant, n, c,
-                                          sum);
-                }
+    const cpm_depthwise *const depthwise = (const void *)op;
+    const uint32_t taps = (uint32_t)depthwise->window.kernel_h * depthwise->window.kernel_w;
+    const uint32_t columns = columns_of(depthwise);
+    int8_t *const plane = cpm_memory(model, depthwise->scratch);
+    const int32_t *const bias = cpm_data(model, depthwise->requant.at);
+    for (uint32_t y = 0; y < depthwise->out.h; y += depthwise->strip) {
+        const uint32_t left = depthwise->out.h - y,
+                       outputs = left < depthwise->strip ? left : depthwise->strip;
+        const uint32_t rows = rows_of(depthwise, outputs);
+        /* The same around each channel. */
+        memset(plane, depthwise->window.pad_value, rows * columns);
+        strip s = {plane, columns, cpm_data(model, depthwise->weights), 0, 0};
+        for (uint32_t c = 0, k = 0; c < depthwise->out.c; k++) {
+            gather(model, depthwise, k, y * depthwise->window.stride_h, rows, columns, plane);
+            for (uint32_t i = 0; i < depthwise->multiplier; i++, c++) {
+                s.bias = bias[c];
+                channel(model, depthwise, s, c, y, outputs);
+                s.weights += taps;
             }
         }
     }

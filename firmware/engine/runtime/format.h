@@ -117,9 +117,13 @@ typedef struct {
     uint8_t zero[3];
 } cpm_window;
 
-/* CPM_CONV. Weights: int8, in blocks of 4 output channels [n/4][kernel_h][kernel_w][in.c][4]; if n % 4 is not
- * 0, the last block is filled up with zeros. Output in raster order, 4 pixels at a time: all input of 4
- * pixels is read before any of them is written. scratch: 4 * kernel_h * kernel_w * in.c bytes. */
+/* CPM_CONV. With taps = CPM_CONV_TAPS(kernel_h * kernel_w * in.c), weights: int8, in blocks of 4 output
+ * channels [n/4][taps][4], a block's taps in the order [kernel_h][kernel_w][in.c]; the tap that fills up to
+ * an even number, and the channels that fill up the last block, are zeros. Output in raster order, 4 pixels
+ * at a time: all input of 4 pixels is read before any of them is written. scratch: at a multiple of 4,
+ * CPM_CONV_SCRATCH(taps, run) bytes with run = kernel_w * in.c, but 0 for a kernel of 1 x 1. */
+#define CPM_CONV_TAPS(n) (((n) + 1u) / 2u * 2u)
+#define CPM_CONV_SCRATCH(taps, run) (8u * (taps) + 4u * (run))
 typedef struct {
     cpm_op op;
     cpm_view in, out;
@@ -128,11 +132,16 @@ typedef struct {
     uint32_t weights, scratch;
 } cpm_conv;
 
+/* Channels of a block of CPM_DENSE and CPM_COLUMN: as 16, but there is no rest of n channels by blocks of 15.
+ */
+#define CPM_BLOCK(n) ((n) % 16u != 0 && (n) % 15u == 0 ? 15u : 16u)
+
 /* CPM_DENSE. Takes in.h rows, each in.w * in.c contiguous bytes (pitch == c), K bytes together; gives out.c
- * values (out.h == out.w == 1). Weights: int8, blocks of 16 output channels [K][16], and for the rest of
- * n % 16 one block each of 8, 4, 2 and 1 channels, for the bits of the rest. scratch: K bytes if the rows are
- * not contiguous or come from a ring, else 0 bytes. All of the input is read before the first write only if
- * scratch is used. */
+ * values (out.h == out.w == 1). Weights: int8, blocks of CPM_BLOCK(n) output channels [taps][channels] with
+ * taps = CPM_DENSE_TAPS(K), then such blocks of 4 channels for the rest, then of 1; taps from K on are zeros.
+ * scratch: taps bytes if the rows are not contiguous or come from a ring or K % 4 is not 0, else 0 bytes. All
+ * of the input is read before the first write only if scratch is used. */
+#define CPM_DENSE_TAPS(n) (((n) + 3u) / 4u * 4u)
 typedef struct {
     cpm_op op;
     cpm_view in, out;
@@ -154,8 +163,9 @@ typedef struct {
 } cpm_depthwise;
 
 /* CPM_COLUMN. Kernel k x 1, no padding, in.w == out.w == 1, in.c == out.c, depth multiplier 1. Output row y
- * sees input rows y * stride_h + t * dilation_h. Weights: int8, blocks of 8 channels [kernel_h][8], and for
- * the rest of c % 8 one block each of 4, 2 and 1. Output must not overlap input. */
+ * sees input rows y * stride_h + t * dilation_h. Weights: int8, blocks of
+ * CPM_BLOCK(c) channels [kernel_h][channels], and one such block of the rest. Output must not overlap input.
+ */
 typedef struct {
     cpm_op op;
     cpm_view in, out;

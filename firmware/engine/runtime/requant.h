@@ -7,13 +7,26 @@
  *
  * The multiplier is stored doubled, so that the first is the high half of a 32 x 32 product plus the top bit
  * of the low half. (The saturation cannot happen: m is positive.)
+ *
+ * For shifts r to the right of 1 to 22 and |x| < 2^30 there is a shorter way, here for x >= 0. With
+ * u = floor(x * m / 2^30), which is the high half of 2 * x times the doubled multiplier:
+ *
+ *     v = floor((u + 1) / 2), because floor((a + 1) / 2) does not see what is cut off a
+ *     out + zero = floor((v + 2^(r-1)) / 2^r) + zero = floor((v + (2 * zero + 1) * 2^(r-1)) / 2^r)
+ *                = floor((floor(v / 2^(r-1)) + 2 * zero + 1) / 2)
+ *                = (((u + 1) >> r) + 2 * zero + 1) >> 1
+ *
+ * since cutting off bits twice is cutting them off once. For x < 0, halves away from zero make it v - 1
+ * instead of v wherever v < 0, so u - 1 instead of u + 1. Where x < 0 but v == 0, u is -1 or 0 (0 only for
+ * x == 0), and u - 1 gives zero as well: (-2 >> r) is -1 or, for r == 1, also -1; 2 * zero, halved, is zero.
+ * If zero is also the low end of the range, as with a RELU, whatever is not positive gives that end.
  */
 #ifndef CICADA_RUNTIME_REQUANT_H
 #define CICADA_RUNTIME_REQUANT_H
 
 #include <stdint.h>
 
-#include "format.h"
+#include "kernel.h"
 
 /* floor((x * m + 2^30) / 2^31) for doubled = 2 * m. */
 static inline int32_t cpm_high_mul(int32_t x, uint32_t doubled) {
@@ -43,15 +56,67 @@ static inline int32_t cpm_clamp(int32_t x, int32_t low, int32_t high) {
     return x < low ? low : x > high ? high : x;
 }
 
-/* The output of channel c of n, from its sum without the bias. `tables` are those at requant->at. */
-static inline int8_t cpm_requantise(const void *tables, const cpm_requant *requant, uint32_t n, uint32_t c,
-                                    int32_t sum) {
-    const int32_t *bias = tables;
-    const uint32_t *multiplier = (const uint32_t *)tables + n;
-    const int8_t *shift = (const int8_t *)tables + 8 * n;
-    const int32_t scaled = cpm_scale(sum + bias[c], multiplier[c], shift[c]);
-    const int64_t out = (int64_t)scaled + requant->out_zero;
-    return (int8_t)(out < requant->low ? requant->low : out > requant->high ? requant->high : out);
+/* u of the proof above. */
+static inline int32_t cpm_twice_scaled(int32_t x, uint32_t doubled) {
+    return (int32_t)((int64_t)(int32_t)((uint32_t)x * 2) * (int64_t)(uint64_t)doubled >> 32);
+}
+
+/* Checks what all kernels of sums have, their views being right: at most 65535 taps, `size` bytes of weights,
+ * requantisation. */
+bool cpm_sums_fit(const cpm_checker *checker, const cpm_op *op, const cpm_requant *requant, uint64_t taps,
+                  uint32_t weights, uint64_t size);
+
+/* With CPM_FAST, the output of a sum (the bias in it) of at least 0; twice is 2 * zero + 1. It is not below
+ * zero and so not below low. */
+static inline int32_t cpm_above(int32_t sum, uint32_t doubled, int shift, int32_t twice, int32_t high) {
+    const int32_t out = (((cpm_twice_scaled(sum, doubled) + 1) >> shift) + twice) >> 1;
+    return out > high ? high : out;
+}
+
+/* With CPM_FAST, the output of a sum of at most 0. */
+static inline int32_t cpm_below(int32_t sum, uint32_t doubled, int shift, int32_t twice, int32_t low) {
+    const uint32_t less = (uint32_t)cpm_twice_scaled(sum, doubled) - 1;
+    const int32_t out = (((int32_t)less >> shift) + twice) >> 1;
+    return out < low ? low : out;
+}
+
+/* `count` outputs of one pixel of n channels, from channel c on, by the sums with the bias in them. */
+void cpm_finish(const cpm_model *model, const cpm_op *op, const cpm_requant *requant, uint32_t n, uint32_t c,
+                uint32_t count, const int32_t *sum, int8_t *out);
+
+/* How the sums of one channel become outputs. */
+typedef struct {
+    uint32_t doubled;
+    int32_t shift, twice, low, high;
+    unsigned flags;
+} cpm_scaler;
+
+static inline cpm_scaler cpm_scaler_of(const cpm_model *model, const cpm_op *op, const cpm_requant *requant,
+                                       uint32_t n, uint32_t c) {
+    const uint32_t *const multiplier = (const uint32_t *)cpm_data(model, requant->at) + n;
+    const cpm_scaler scaler = {
+        multiplier[c],
+        ((const int8_t *)(multiplier + n))[c],
+        2 * requant->out_zero + 1,
+        requant->low,
+        requant->high,
+        op->flags,
+    };
+    return scaler;
+}
+
+/* With other flags than CPM_FAST. */
+int32_t cpm_general(int32_t sum, uint32_t doubled, int shift, int32_t zero, int32_t low, int32_t high);
+
+/* An output of a channel by its sum, the bias in it. */
+static inline int32_t cpm_scaled(const cpm_scaler *s, int32_t sum) {
+    if (!(s->flags & CPM_FAST)) {
+        return cpm_general(sum, s->doubled, s->shift, s->twice >> 1, s->low, s->high);
+    }
+    if (sum > 0) {
+        return cpm_above(sum, s->doubled, s->shift, s->twice, s->high);
+    }
+    return s->flags & CPM_NONNEG ? s->low : cpm_below(sum, s->doubled, s->shift, s->twice, s->low);
 }
 
 #endif

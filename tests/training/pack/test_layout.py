@@ -23,29 +23,39 @@ def dense_of(channels: int, inputs: int = 3) -> Dense:
     )
 
 
-@given(st.integers(1, 40), st.integers(1, 6))
-def test_dense_weights_are_blocks_of_16_and_then_the_bits_of_the_rest(channels: int, inputs: int) -> None:
+def wide(channels: int) -> list[int]:
+    """The blocks of 15 or 16 channels."""
+    size = {30: 15, 60: 15, 15: 15, 45: 15}.get(channels, 16)
+    return [size] * (channels // size)
+
+
+def rest(channels: int) -> int:
+    """Channels that are in none of those."""
+    return channels - sum(wide(channels))
+
+
+@given(st.integers(1, 40) | st.just(60), st.integers(1, 6))
+def test_dense_weights_are_blocks_of_15_or_16_then_of_4_then_of_1_channels(channels: int, inputs: int) -> None:
     op = dense_of(channels, inputs)
     block = np.frombuffer(weights(op), np.int8)
-    assert block.size == channels * inputs
+    taps = -(-inputs // 4) * 4
+    assert block.size == channels * taps
     at = channel = 0
-    sizes = [16] * (channels // 16) + [size for size in (8, 4, 2, 1) if channels & size]
-    for size in sizes:
-        for k in range(inputs):
+    for size in [*wide(channels), *[4] * (rest(channels) // 4), *[1] * (rest(channels) % 4)]:
+        for k in range(taps):
             for i in range(size):
-                assert block[at] == op.weights[channel + i, k]
+                assert block[at] == (op.weights[channel + i, k] if k < inputs else 0)
                 at += 1
         channel += size
 
 
-@given(st.integers(1, 20), st.integers(1, 4))
-def test_column_weights_are_blocks_of_8_and_then_the_bits_of_the_rest(channels: int, rows: int) -> None:
+@given(st.integers(1, 40), st.integers(1, 4))
+def test_column_weights_are_blocks_of_15_or_16_channels_and_one_of_the_rest(channels: int, rows: int) -> None:
     source, target = (rows, 1, channels), (1, 1, channels)
     op = column(whole(buffer(source), source), whole(buffer(target), target), Window((rows, 1)))
     block = np.frombuffer(weights(op), np.int8)
     at = channel = 0
-    sizes = [8] * (channels // 8) + [size for size in (4, 2, 1) if channels & size]
-    for size in sizes:
+    for size in [*wide(channels), rest(channels)]:
         for row in range(rows):
             assert block[at : at + size].tolist() == op.weights[row, channel : channel + size].tolist()
             at += size
@@ -57,8 +67,10 @@ def test_column_weights_are_blocks_of_8_and_then_the_bits_of_the_rest(channels: 
 def test_conv_weights_are_blocks_of_4_channels_filled_up(n: int, height: int, width: int, c: int) -> None:
     source, target = (height, width + 1, c), (1, 2, n)
     op = conv(whole(buffer(source), source), whole(buffer(target), target), Window((height, width)))
-    block = np.frombuffer(weights(op), np.int8).reshape(-1, height, width, c, 4)
-    assert len(block) == -(-n // 4)
+    taps = height * width * c
+    padded = np.frombuffer(weights(op), np.int8).reshape(-1, taps + taps % 2, 4)
+    assert len(padded) == -(-n // 4) and not padded[:, taps:].any()
+    block = padded[:, :taps].reshape(-1, height, width, c, 4)
     for channel in range(4 * len(block)):
         expected = op.weights[channel] if channel < n else np.zeros_like(op.weights[0])
         assert np.array_equal(block[channel // 4, ..., channel % 4], expected)
