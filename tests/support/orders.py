@@ -43,7 +43,7 @@ def every(view: View) -> list[Place]:
     return [at(view, y, x, k) for y in range(view.h) for x in range(view.w) for k in range(view.c)]
 
 
-def taps(op: Conv | Depthwise | Pool, y: int, x: int, channels: range) -> list[Place]:
+def taps(op: Conv | Depthwise | Column | Pool, y: int, x: int, channels: range) -> list[Place]:
     """What an output pixel sees."""
     view, window = op.input, op.window
     found = []
@@ -77,7 +77,7 @@ def steps(op: Op, strip: int = 0) -> Iterator[Step]:
                 yield reads, [at(out, y, x, k) for y in rows for x in range(out.w) for k in outputs]
     elif isinstance(op, Dense) and scratch_size(op):
         yield every(op.input), every(out)
-    elif isinstance(op, Dense | Column):
+    elif isinstance(op, Dense):
         # Nothing is said about the order: all may be written before all is read.
         yield [], every(out)
         yield every(op.input), []
@@ -94,7 +94,7 @@ def _value(op: Op, y: int, x: int, k: int) -> list[Place]:
     if isinstance(op, Binary):
         return [at(v, y % v.h, x % v.w, k % v.c) for v in (op.a, op.b)]
     view, out = op.input, op.output
-    if isinstance(op, Pool):
+    if isinstance(op, Column | Pool):
         return taps(op, y, x, range(k, k + 1))
     if isinstance(op, Mean):
         rows = range(view.h) if out.h == 1 else [y]

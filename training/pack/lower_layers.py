@@ -13,9 +13,6 @@ from cicada.training.pack.lower_memory import Memory
 from cicada.training.pack.program import Column, Conv, Dense, Depthwise, Op, Ring, View, Window
 from cicada.training.pack.views import LIMIT, Layout, flat_shape
 
-#: A column convolution reads every weight once an output row, a depthwise one once a strip.
-COLUMN_ROWS = 4
-
 Shape = tuple[int, int, int]
 
 
@@ -42,7 +39,6 @@ def depthwise(memory: Memory, operator: Operator) -> None:
     if (
         multiplier == 1
         and inside[1] == window.kernel[1] == 1
-        and outside[0] <= COLUMN_ROWS
         and _no_padding(window, inside, outside)
     ):
         memory.add(

@@ -163,9 +163,9 @@ typedef struct {
 } cpm_depthwise;
 
 /* CPM_COLUMN. Kernel k x 1, no padding, in.w == out.w == 1, in.c == out.c, depth multiplier 1. Output row y
- * sees input rows y * stride_h + t * dilation_h. Weights: int8, blocks of
- * CPM_BLOCK(c) channels [kernel_h][channels], and one such block of the rest. Output must not overlap input.
- */
+ * sees input rows y * stride_h + t * dilation_h. Weights: int8, blocks of CPM_BLOCK(c) channels
+ * [kernel_h][channels], and one such block of the rest. Output in raster order, value by value: all input of
+ * a value is read before it is written. */
 typedef struct {
     cpm_op op;
     cpm_view in, out;

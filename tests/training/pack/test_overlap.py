@@ -19,7 +19,7 @@ from cicada.training.pack.program import (
     Window,
 )
 from support.orders import steps
-from support.programs import conv, dense, depthwise
+from support.programs import column, conv, dense, depthwise
 
 
 def spoils(op: Op, memory: Buffer, distance: int, strip: int = 0) -> bool:
@@ -89,6 +89,22 @@ def test_depthwise_convolutions_in_any_strips(data: st.DataObject) -> None:
     out = view_of(data.draw, "out", (*target, channels * multiplier))
     strip = data.draw(st.integers(1, target[0]))
     check(depthwise(a, out, window), a.memory, strip)
+
+
+@given(st.data())
+def test_columns(data: st.DataObject) -> None:
+    rows, kernel, stride = (data.draw(st.integers(1, most)) for most in (5, 4, 3))
+    dilation, channels = data.draw(st.integers(1, 2)), data.draw(st.integers(1, 20))
+    source = (rows - 1) * stride + (kernel - 1) * dilation + 1 + data.draw(st.integers(0, 1))
+    a = view_of(data.draw, "in", (source, 1, channels))
+    out = view_of(data.draw, "out", (rows, 1, channels))
+    check(column(a, out, Window((kernel, 1), (stride, 1), (dilation, 1))), a.memory)
+
+
+def test_a_column_works_in_place() -> None:
+    a = View(Buffer("in", 28 * 40), 28, 1, 40)
+    out = View(Buffer("out", 24 * 40), 24, 1, 40)
+    assert overlap(column(a, out, Window((5, 1))), a.memory).above <= 0
 
 
 @given(st.data())
