@@ -5,8 +5,11 @@
 
 from __future__ import annotations
 
+import faulthandler
+import json
+import os
 import zlib
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,9 +49,43 @@ def steps(program: Program) -> int:
 def vector(model: bytes, program: Program) -> tuple[int, int, int]:
     """Number of inferences, seed, and CRC-32 of all outputs under TensorFlow Lite Micro.
 
+    TFLM checks little of a model and may crash on a damaged one, so it runs in a process of its own.
+
     Raises:
         PackError: TFLM cannot run the model.
     """
+    if not hasattr(os, "fork"):
+        return _vector(model, program)
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        _answer(writing, model, program)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as pipe:
+        answer = pipe.read()
+    os.waitpid(child, 0)
+    if not answer:
+        raise PackError("TensorFlow Lite Micro crashes on the model: it is damaged; convert it again")
+    found = json.loads(answer)
+    if isinstance(found, str):
+        raise PackError(found)
+    return found[0], found[1], found[2]
+
+
+def _answer(pipe: int, model: bytes, program: Program) -> NoReturn:
+    """Write :func:`_vector`'s result, or what it says is wrong, into a pipe, and end this process."""
+    faulthandler.disable()  # a crash here is an answer, too
+    try:
+        try:
+            found: object = _vector(model, program)
+        except PackError as error:
+            found = str(error)
+        os.write(pipe, json.dumps(found).encode())
+    finally:
+        os._exit(0)
+
+
+def _vector(model: bytes, program: Program) -> tuple[int, int, int]:
     count, state, crc = steps(program), SEED, 0
     try:
         oracle = Interpreter(model)
