@@ -65,10 +65,10 @@ void cpm_invoke(cpm_model *model);
 bool cpm_selftest(cpm_model *model);
 
 /* From now on operators of those kinds for which `kernels` (CPM_KINDS entries, which stay where they are) has
- * an entry are run by it. First each of them is checked by its new kernel, and then the model by its
- * self-test with the new kernels. False, and everything as it was, if a kernel does not take its operator, if
- * the outputs are wrong, if there is no self-test, or if the model has no operator for any of `kernels`.
- * Resets the state. */
+ * an entry are run by it; only the two plain kinds can have one. First each of these operators is checked by
+ * its new kernel, then what it writes is compared with what the portable kernel writes, on the self-test's
+ * first input, and then the self-test is run. False, and everything as it was, if one of these fails, if
+ * there is no self-test, or if the model has no such operator. Resets the state. */
 bool cpm_accelerate(cpm_model *model, const cpm_kernel *const *kernels);
 
 #ifdef __cplusplus
