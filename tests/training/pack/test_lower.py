@@ -21,7 +21,7 @@ MODELS = {
     "ad01_int8": {"Dense": 10},
     "pretrainedResnet_quant": {"Conv": 9, "Binary": 3, "Pool": 1, "Dense": 1, "Softmax": 1},
     "micro_speech_quantized": {"Conv": 1, "Dense": 1, "Softmax": 1},
-    "str_ww_ref_model": {"Depthwise": 3, "Column": 1, "Conv": 3, "Dense": 2, "Softmax": 1},
+    "str_ww_ref_model": {"Column": 4, "Conv": 3, "Dense": 2, "Softmax": 1},
 }
 
 
