@@ -1,15 +1,19 @@
 """What an operator will take on a small CPU, before it has run: RV32IMC instructions, GCC -O2.
 
-Each kind's instructions are a sum of terms: how often the parts of its kernel run, times what one run of that
-part takes. The parts are those of the kernel's file in ``firmware/engine/runtime``; the instructions of each were
-fitted to what ``cicada bench`` counts for each operator of the reference models, by least squares. A kernel that
-is written anew needs new numbers: the test of this module tells when.
+Each kind's instructions are a sum of terms: how often a part of its kernel runs, times what one run of the
+part takes. The parts are those of the kernel's file in ``firmware/engine/runtime``. What they take was fitted
+to what ``cicada bench`` counts for each operator of the reference models and of models of chance, by least
+squares of the relative errors. A kernel that is written anew needs new numbers:
+tests/engine/test_bench_figures.py tells when.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from cicada.training.pack.format import FAST, NONNEG, aligned
+from cicada.training.pack.layout import requant_tables
+from cicada.training.pack.plan import scratch_size
 from cicada.training.pack.program import (
     Binary,
     Column,
@@ -31,18 +35,57 @@ Terms = dict[str, float]
 
 #: Instructions of one run of each part, by kind of operator.
 COSTS: Mapping[type[Op], Mapping[str, float]] = {
-    Conv: {"operator": 300, "pixels": 12, "taps gathered": 2, "blocks": 30, "macs": 2.6, "outputs": 16},
-    Dense: {"operator": 150, "blocks": 60, "macs": 3.1, "outputs": 16},
-    Depthwise: {"operator": 300, "planes": 100, "taps gathered": 4, "macs": 4, "outputs": 20},
-    Column: {"operator": 150, "blocks": 40, "macs": 4.4, "outputs": 16},
+    Conv: {
+        "operator": 845,
+        "quads": 536,
+        "rows": 14.5,
+        "pieces": 145,
+        "taps woven": 12.2,
+        "macs": 2.25,
+        "outputs from zero": 15.6,
+        "outputs of both signs": 19.6,
+        "outputs scaled slowly": 70,
+    },
+    Dense: {
+        "operator": 326,
+        "bytes gathered": 0.49,
+        "macs": 3.11,
+        "macs by four": 3.55,
+        "macs one by one": 5.2,
+        "outputs of both signs": 12.7,
+        "outputs from zero": 12.6,
+        "outputs scaled slowly": 70,
+    },
+    Depthwise: {
+        "operator": 790,
+        "channels": 175,
+        "bytes gathered": 8.9,
+        "rows walked": 47,
+        "kernel rows": 6.6,
+        "macs": 6.8,
+        "outputs from zero": 17.3,
+        "rows slid": 34,
+        "outputs slid": 22,
+        "outputs of both signs": 24,
+        "outputs scaled slowly": 70,
+    },
+    Column: {
+        "operator": 48,
+        "rows": 173,
+        "macs": 4.26,
+        "macs one by one": 12.1,
+        "outputs of both signs": 19.1,
+        "outputs from zero": 12.9,
+        "outputs scaled slowly": 70,
+    },
     Plain: {"operator": 200, "taps": 40, "macs": 6, "outputs": 60},
-    Pool: {"operator": 150, "outputs": 40, "taps": 6},
-    Mean: {"operator": 150, "outputs": 40, "taps": 6},
-    Binary: {"operator": 150, "outputs": 50},
-    Softmax: {"operator": 100, "pixels": 100, "outputs": 250},
-    Lut: {"operator": 60, "rows": 20, "outputs": 6},
-    Copy: {"operator": 100, "runs": 30, "bytes": 2},
-    Fill: {"operator": 60, "rows": 20, "outputs": 1},
+    Pool: {"operator": 252, "pixels": 272, "taps": 7.8, "averages": 33, "macs": 2.73, "largest": 11.8},
+    Mean: {"operator": 219, "pixels": 9.8, "outputs": 63, "taps": 1.88},
+    Binary: {"operator": 267, "outputs": 38},
+    Softmax: {"operator": 0, "pixels": 300, "outputs": 300},
+    Lut: {"operator": 50, "rows": 42, "outputs": 7.0},
+    Copy: {"operator": 0, "runs": 16.4, "bytes": 3.37, "bytes one by one": 7.5},
+    Fill: {"operator": 11.6, "rows": 48, "outputs": 0.44},
 }
 
 
@@ -57,83 +100,127 @@ def terms(op: Op) -> Terms:
     return {"operator": 1} | _TERMS[type(op)](op)
 
 
-def _outputs(view: View) -> int:
+def _values(view: View) -> int:
+    """Values of a view."""
     return view.h * view.w * view.c
 
 
-def _blocks(n: int, largest: int) -> int:
-    """Blocks of ``n`` channels: of the largest size, and one for each bit of the rest."""
-    return n // largest + bin(n % largest).count("1")
+def _scaled(op: Conv | Dense | Depthwise | Column, outputs: int) -> Terms:
+    """Outputs by how they are scaled: where the lowest is the zero point, those below it cost little."""
+    _, flags = requant_tables(op)
+    if not flags & FAST:
+        return {"outputs scaled slowly": outputs}
+    return {"outputs from zero" if flags & NONNEG else "outputs of both signs": outputs}
+
+
+def _block(n: int) -> int:
+    """``CPM_BLOCK`` of format.h."""
+    return 15 if n % 16 and n % 15 == 0 else 16
 
 
 def _conv(op: Conv) -> Terms:
-    taps = op.window.kernel[0] * op.window.kernel[1] * op.input.c
-    pixels = op.output.h * op.output.w
-    quads = -(-pixels // 4)
+    (height, width), channels = op.window.kernel, op.input.c
+    taps = height * width * channels
+    quads = -(-op.output.h * op.output.w // 4)
     columns = -(-op.output.c // 4)
+    rows, whole = (_inside(op, axis) for axis in (0, 1))
+    # Of each output pixel the rows of the kernel that do not lie in the input in one piece.
+    pieces = op.output.h * op.output.w * height - sum(rows) * sum(n == width for n in whole)
     return {
-        "pixels": pixels,
-        "taps gathered": 4 * quads * taps,
-        "blocks": quads * columns,
-        "macs": 16 * quads * columns * taps,
-        "outputs": _outputs(op.output),
-    }
+        "quads": quads,
+        "rows": 4 * quads * height,
+        "pieces": pieces,
+        "taps woven": quads * taps,
+        "macs": 16 * quads * columns * (taps + taps % 2),
+    } | _scaled(op, 4 * quads * op.output.c)
+
+
+def _inside(op: Conv, axis: int) -> list[int]:
+    """For each output row (axis 0) or column (1) how many of the kernel's taps lie in the input."""
+    window, n = op.window, (op.input.h, op.input.w)[axis]
+    outputs = (op.output.h, op.output.w)[axis]
+    starts = (y * window.stride[axis] - window.pad[axis] for y in range(outputs))
+    taps = [i * window.dilation[axis] for i in range(window.kernel[axis])]
+    return [sum(0 <= start + tap < n for tap in taps) for start in starts]
 
 
 def _dense(op: Dense) -> Terms:
-    taps = op.input.h * op.input.w * op.input.c
-    return {"blocks": _blocks(op.output.c, 16), "macs": taps * op.output.c, "outputs": op.output.c}
+    size = op.input.h * op.input.w * op.input.c
+    taps = aligned(size)  # those that fill up to a multiple of 4 are multiplied, too
+    rest = op.output.c % _block(op.output.c)
+    return {
+        "bytes gathered": size if scratch_size(op) else 0,
+        "macs": taps * (op.output.c - rest),
+        "macs by four": taps * (rest - rest % 4),
+        "macs one by one": taps * (rest % 4),
+    } | _scaled(op, op.output.c)
 
 
 def _depthwise(op: Depthwise) -> Terms:
-    outputs = _outputs(op.output)
-    return {
-        "planes": op.input.c,
-        "taps gathered": op.input.c * op.output.h * op.window.stride[0] * op.output.w * op.window.stride[1],
-        "macs": outputs * op.window.kernel[0] * op.window.kernel[1],
-        "outputs": outputs,
+    window, outputs = op.window, _values(op.output)
+    height, width = window.kernel
+    terms = {
+        "channels": op.output.c,
+        "bytes gathered": _values(op.input),
     }
+    if (window.kernel, window.stride, window.dilation) == ((3, 3), (1, 1), (1, 1)):
+        terms |= {"rows slid": op.output.c * op.output.h, "outputs slid": outputs}
+    else:
+        terms |= {
+            "rows walked": op.output.c * op.output.h,
+            "kernel rows": outputs * height,
+            "macs": outputs * height * width,
+        }
+    return terms | _scaled(op, outputs)
 
 
 def _column(op: Column) -> Terms:
-    outputs = _outputs(op.output)
+    rest = op.output.c % _block(op.output.c)
+    taps = op.output.h * op.window.kernel[0]
     return {
-        "blocks": op.output.h * _blocks(op.output.c, 8),
-        "macs": outputs * op.window.kernel[0],
-        "outputs": outputs,
-    }
+        "rows": op.output.h,
+        "macs": taps * (op.output.c - rest),
+        "macs one by one": taps * rest,
+    } | _scaled(op, _values(op.output))
 
 
 def _plain(op: Plain) -> Terms:
-    outputs = _outputs(op.output)
+    outputs = _values(op.output)
     taps = outputs * op.window.kernel[0] * op.window.kernel[1]
     return {"taps": taps, "macs": taps * (1 if op.multiplier else op.input.c), "outputs": outputs}
 
 
 def _pool(op: Pool) -> Terms:
-    outputs = _outputs(op.output)
-    return {"outputs": outputs, "taps": outputs * op.window.kernel[0] * op.window.kernel[1]}
+    pixels, taps = op.output.h * op.output.w, op.window.kernel[0] * op.window.kernel[1]
+    kind = "largest" if op.largest else "averages"
+    return {
+        "pixels": pixels,
+        "taps": pixels * taps,
+        kind: pixels * op.output.c,
+        "macs": pixels * taps * op.output.c,
+    }
 
 
 def _mean(op: Mean) -> Terms:
-    return {"outputs": _outputs(op.output), "taps": _outputs(op.input)}
+    return {"pixels": op.input.h * op.input.w, "outputs": _values(op.output), "taps": _values(op.input)}
 
 
 def _elementwise(op: Binary) -> Terms:
-    return {"outputs": _outputs(op.output)}
+    return {"outputs": _values(op.output)}
 
 
 def _softmax(op: Softmax) -> Terms:
-    return {"pixels": op.input.h * op.input.w, "outputs": _outputs(op.output)}
+    return {"pixels": op.input.h * op.input.w, "outputs": _values(op.output)}
 
 
 def _by_rows(op: Lut | Fill) -> Terms:
-    return {"rows": op.output.h, "outputs": _outputs(op.output)}
+    return {"rows": op.output.h, "outputs": _values(op.output)}
 
 
 def _copy(op: Copy) -> Terms:
     size = op.dims[0] * op.dims[1] * op.dims[2] * op.dims[3]
-    return {"runs": size // op.dims[3], "bytes": size}
+    together = op.in_step[3] == op.out_step[3] == 1
+    return {"runs": size // op.dims[3], "bytes" if together else "bytes one by one": size}
 
 
 _TERMS: Mapping[type[Op], Callable[..., Terms]] = {
