@@ -46,11 +46,11 @@ class GuardedModel(PackedModel):
 
 
 class Pair:
-    """One model under both engines, step by step. Compiles it first."""
+    """One model under both engines, step by step. Compiles it first, ``plain`` for accelerated kernels."""
 
-    def __init__(self, model: bytes, seed: int = 0) -> None:
+    def __init__(self, model: bytes, seed: int = 0, plain: bool = False) -> None:
         self.model = model
-        self.blob = pack(model).blob
+        self.blob = pack(model, plain).blob
         self.packed = GuardedModel(self.blob, seed)
         self.oracle = Interpreter(model)
         self.steps = 0
