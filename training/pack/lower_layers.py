@@ -36,11 +36,7 @@ def depthwise(memory: Memory, operator: Operator) -> None:
         weights = weights.transpose(1, 0, 2)
     requant = quantise.conv_requant(operator)
     macs = output.elements * weights.shape[0] * weights.shape[1]
-    if (
-        multiplier == 1
-        and inside[1] == window.kernel[1] == 1
-        and _no_padding(window, inside, outside)
-    ):
+    if multiplier == 1 and inside[1] == window.kernel[1] == 1 and _no_padding(window, inside, outside):
         memory.add(
             Column(
                 output.name,
