@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from engine.replaying import CORPUS, FAILED, FUZZ, RUNTIME, build, replay
 
-from cicada.tools.bench.blob import KINDS, about
+from cicada.tools.bench.blob import about
+from cicada.training.pack.format import RECORDS
 
 _CLANG = ("clang", *(f"clang-{version}" for version in range(21, 10, -1)))
 _FLAGS = ("-std=c99", "-g", "-O1", "-fsanitize=fuzzer,address,undefined", "-fno-sanitize-recover=all")
@@ -41,7 +42,7 @@ def test_the_corpus_runs_under_sanitizers(tmp_path: Path) -> None:
 
 
 def test_the_corpus_has_every_kind_of_operator() -> None:
-    assert {kind for blob in CORPUS for kind in about(blob).kernels} == set(KINDS)
+    assert {kind for blob in CORPUS for kind in about(blob).kinds} == set(RECORDS)
 
 
 def test_mutations_find_nothing(fuzzer: Path, tmp_path: Path) -> None:

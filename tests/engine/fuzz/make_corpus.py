@@ -28,10 +28,12 @@ def candidates(makers: dict[str, Maker]) -> Iterator[tuple[str, bytes]]:
 
     for name, maker in makers.items():
         for seed in range(DRAWS):
-            try:
-                yield f"{name.lower()}-{seed}", pack(maker(random.Random(f"{name} {seed}"))).blob
-            except UserError:
-                continue
+            for plain in (False, True):
+                try:
+                    made = pack(maker(random.Random(f"{name} {seed}")), plain)
+                except UserError:
+                    continue
+                yield f"{name.lower()}-{seed}{'-plain' * plain}", made.blob
 
 
 def main() -> int:
@@ -42,7 +44,7 @@ def main() -> int:
 
     found: dict[tuple[object, ...], tuple[str, bytes]] = {}
     for name, blob in candidates({**singles.SINGLES, "network": graphs.network, **streams.STREAMS}):
-        kinds = sorted(about(blob).kernels)
+        kinds = sorted(set(about(blob).kinds))
         # Streams by their maker too, as each uses its rings in another way.
         made = name.split("-")[0]
         for kind in [*kinds, *([made] if made in streams.STREAMS else [])]:
