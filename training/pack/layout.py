@@ -57,9 +57,8 @@ def requant_tables(op: Conv | Dense | Depthwise | Column | Plain) -> tuple[bytes
 
     Returns:
         Tables as bytes (a multiple of 4), and :data:`FAST` and :data:`NONNEG` or-ed. FAST is given if every
-        shift is 1 to 22 and ``v + ((2 * zero + 1) << (shift - 1))`` stays within 32 bits for every int8
-        zero, where v is the first rounding of the largest sum the weights can make. NONNEG is given with
-        FAST if the lowest output is the zero point.
+        shift is 1 to 22, the zero point is a possible output and no sum that the weights can make reaches
+        2^30. NONNEG is given with FAST if the lowest output is the zero point.
 
     Raises:
         PackError: a bias is too large once the input's zero point is folded in, or a scale is out of range.
@@ -92,7 +91,7 @@ def requant_tables(op: Conv | Dense | Depthwise | Column | Plain) -> tuple[bytes
             f"{op.name}: a scale of 2^{int(-right.max())} to 2^{int(-right.min())} is out of range; "
             "2^-31 to 2^30 can be packed"
         )
-    flags = _flags(requant, reach, 2 * multiplier, right)
+    flags = _flags(requant, reach, right)
     tables = (
         folded.astype("<i4").tobytes()
         + (2 * multiplier).astype("<u4").tobytes()
@@ -101,14 +100,10 @@ def requant_tables(op: Conv | Dense | Depthwise | Column | Plain) -> tuple[bytes
     return tables.ljust(aligned(len(tables)), b"\0"), flags
 
 
-def _flags(
-    requant: Requant, reach: NDArray[np.int64], doubled: NDArray[np.int64], right: NDArray[np.int64]
-) -> int:
-    if right.min() < 1 or right.max() > 22:
+def _flags(requant: Requant, reach: NDArray[np.int64], right: NDArray[np.int64]) -> int:
+    if right.min() < 1 or right.max() > 22 or reach.max() >= 1 << 30:
         return 0
-    # cpm_high_mul, in Python's numbers because the product with its rounding may need 64 bits.
-    largest = np.array([(int(x) * int(m) + (1 << 31)) >> 32 for x, m in zip(reach, doubled, strict=True)])
-    if np.any(largest + (257 << (right - 1)) >= 1 << 31):
+    if not requant.low <= requant.out_zero <= requant.high:
         return 0
     return FAST | NONNEG if requant.low == requant.out_zero else FAST
 
@@ -129,7 +124,7 @@ def _conv(array: NDArray[np.int8]) -> bytes:
 
 
 def _blocks(array: NDArray[np.int8], smaller: tuple[int, ...]) -> bytes:
-    """``[K, n]`` as blocks of ``CPM_BLOCK(n)`` columns, then of ``smaller`` ones; what is left is the last."""
+    """``[K, n]`` as blocks of ``CPM_BLOCK(n)`` columns, then of ``smaller`` ones, then what is left."""
     pieces, at, n = [], 0, array.shape[1]
     sizes = (15 if n % 16 and n % 15 == 0 else 16, *smaller)
     while at < n:

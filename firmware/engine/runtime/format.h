@@ -92,7 +92,7 @@ typedef struct {
 } cpm_op;
 
 /* Flags of operators that requantise. */
-#define CPM_FAST 1   /* every shift is 1 to 22, and the intermediate values fit as the kernel needs them */
+#define CPM_FAST 1   /* every shift is 1 to 22, low <= out_zero <= high, and every sum is within 2^30 */
 #define CPM_NONNEG 2 /* with CPM_FAST: low is out_zero, so the sign needs no care */
 
 /* How a sum becomes an output, for each of n output channels: three tables one after the other at `requant`,
