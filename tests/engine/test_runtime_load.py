@@ -139,7 +139,7 @@ def mutants(source: bytes) -> Iterator[bytes]:
 
 def test_what_is_damaged_is_refused_or_stays_within_its_memory(tmp_path: Path) -> None:
     program = build(tmp_path)
-    small = [source for source in CORPUS if len(source) < 300]
+    small = [source for source in CORPUS if len(source) < 235]
     assert len(small) > 8
     said = replay(program, (mutant for source in small for mutant in mutants(source)))
     assert 0.1 < said.count("ran") / len(said) < 0.9
