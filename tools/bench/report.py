@@ -54,8 +54,8 @@ def parts(suite: Suite) -> list[Sheet | str]:
             ),
             [_flash(model) for model in suite.models],
         ),
-        f"The runtime with all kernels takes {suite.flash_bytes:,} bytes of flash; the target is"
-        f" {FLASH_TARGET:,}. What it uses of the C library, {', '.join(LIBRARY)}, is not in it; picolibc's"
+        "The runtime with all kernels, but for those that only builds with accelerated ones need, takes"
+        f" {suite.flash_bytes:,} bytes of flash; the target is {FLASH_TARGET:,}. What it uses of the C library, {', '.join(LIBRARY)}, is not in it; picolibc's"
         f" take {suite.library_bytes:,} bytes more. Loading is checking everything and opening, in"
         f" instructions; for models of a wake word's size the target is {LOAD_TARGET:,}.",
         _kernels(suite),
