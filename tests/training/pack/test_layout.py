@@ -35,9 +35,7 @@ def rest(channels: int) -> int:
 
 
 @given(st.integers(1, 40) | st.just(60), st.integers(1, 6))
-def test_dense_weights_are_blocks_of_15_or_16_then_of_4_then_of_1_channels(
-    channels: int, inputs: int
-) -> None:
+def test_dense_weights_are_blocks_of_15_or_16_then_of_4_then_of_1(channels: int, inputs: int) -> None:
     op = dense_of(channels, inputs)
     block = np.frombuffer(weights(op), np.int8)
     taps = -(-inputs // 4) * 4
@@ -151,9 +149,7 @@ def test_nonneg_needs_the_lowest_output_to_be_the_zero_point() -> None:
     st.integers(1, 22),
     st.integers(1, 400),
 )
-def test_fast_promises_that_sums_stay_within_2_to_the_30(
-    bias: int, factor: int, shift: int, inputs: int
-) -> None:
+def test_fast_promises_that_sums_stay_within_30_bits(bias: int, factor: int, shift: int, inputs: int) -> None:
     op = with_requant(
         dense_of(1, inputs),
         bias=np.array([bias], np.int32),
