@@ -5,12 +5,11 @@
  *
  *     Q = x^(32 * 203) + x^(32 * 186) + x^(32 * 123) + x^(32 * 85) + x^(32 * 79) + 1
  *
- * so that the message may first be reduced by Q: each word is added (exclusive or) to the words 203 - 186,
- * 203
- * - 123, 203 - 85, 203 - 79 and 203 places after it, and is then gone. That is six loads and a store a word,
- * and no table. What is left are the last 203 words, and those go the usual way, four bits at a time. The
- * test shows that P divides Q; of all such sums of six powers of x^32 it is the one of the lowest degree. The
- * idea to reduce by a sparse multiple is known as "Chorba" (Russell, arXiv:2412.16398).
+ * so that the message may first be reduced by Q: each word is added (exclusive or) to the words 17, 80, 118,
+ * 124 and 203 places after it, and is then gone. That is six loads and a store a word, and no table. What is
+ * left are the last 203 words, and those go the usual way, four bits at a time. The test shows that P divides
+ * Q; of all sums of six such powers it is the one of the lowest degree. To reduce by a sparse multiple is the
+ * idea of Sam Russell's "Chorba" (arXiv:2412.16398).
  */
 #include "crc32.h"
 
