@@ -57,8 +57,8 @@ def parts(suite: Suite) -> list[Sheet | str]:
         "The runtime with all kernels, but for those that only builds with accelerated ones need, takes"
         f" {suite.flash_bytes:,} bytes of flash; the target is {FLASH_TARGET:,}. What it uses of the C"
         f" library, {', '.join(LIBRARY)}, is not in it; picolibc's take {suite.library_bytes:,} bytes more."
-        " Loading is checking everything and opening, in instructions; for models of a wake word's size the target is"
-        f" {LOAD_TARGET:,}.",
+        " Loading is checking everything and opening, in instructions; for models of a wake word's size"
+        f" the target is {LOAD_TARGET:,}.",
         _kernels(suite),
         f"Instructions a multiply-accumulate of each kernel, and in brackets its share of the inference. The"
         f" floor is about {FLOOR}; the last column is everything above it as a share of the inference.",
