@@ -78,7 +78,7 @@ COSTS: Mapping[type[Op], Mapping[str, float]] = {
         "outputs from zero": 12.9,
         "outputs scaled slowly": 70,
     },
-    Plain: {"operator": 200, "taps": 40, "macs": 6, "outputs": 60},
+    Plain: {"operator": 150, "taps": 36, "macs": 7.7, "outputs": 110},
     Pool: {"operator": 252, "pixels": 272, "taps": 7.8, "averages": 33, "macs": 2.73, "largest": 11.8},
     Mean: {"operator": 219, "pixels": 9.8, "outputs": 63, "taps": 1.88},
     Binary: {"operator": 267, "outputs": 38},
