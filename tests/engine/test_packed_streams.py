@@ -13,8 +13,9 @@ import pytest
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
-from support.zoo import streams
+from support.zoo import layers, moves, streams
 from support.zoo.compare import GuardedModel, Pair, inputs, listing, walk
+from support.zoo.model import Model, Quant
 
 EXAMPLES = int(os.environ.get("CICADA_ZOO", "0"))
 
@@ -46,3 +47,18 @@ def test_two_models_side_by_side_do_not_disturb_each_other():
         pair.step(values)
         for noise in inputs(other.input, n, n % 3):
             other.invoke(noise)
+
+
+@pytest.mark.parametrize("step", [-1, -2, 2])
+def test_rows_of_a_ring_are_read_backwards_and_with_gaps(step: int):
+    rng = random.Random(8)
+    stream = streams.Stream(rng, Model(tame=True), foreign=True)
+    x = stream.model.input((1, 1, 1, 6), Quant(0.05, -3))
+    window = stream.remember(x, 4)
+    first, last = (4, -6) if step < 0 else (0, 5)
+    seen = moves.strided_slice(stream.model, window, (0, first, 0, 0), (1, last, 1, 6), (1, step, 1, 1))
+    pair = Pair(stream.finish(layers.dense(stream.model, rng, seen, 5)))
+    for n, values in enumerate(walk(pair.packed.input, 3, 30)):
+        if n == 17:
+            pair.reset()
+        pair.step(values)

@@ -172,19 +172,20 @@ class Memory:
             self.copy(name, Layout.dense(self.buffer(name, content.size, content), content.size), target)
 
     def _straight(self, name: str, source: Layout) -> Layout:
-        """A copy of all rows of a ring from a layout's first on, and that layout on it."""
+        """A copy of all rows of a ring from a layout's lowest on, and that layout on it."""
         ring = source.memory
         assert isinstance(ring, Ring)
         memory = self.buffer(name, ring.size)
         rows = Layout.make(memory, 0, [(ring.rows, ring.row), (ring.row, 1)])
-        first, within = divmod(source.at, ring.row)
+        below = sum(min(step, 0) * (count - 1) for count, step in source.dims)
+        first, within = divmod(source.at + below, ring.row)
         self._copies(
             name,
             Layout.rows(ring, first, ring.rows),
             rows,
             [(ring.rows, (ring.row, ring.row)), (ring.row, (1, 1))],
         )
-        return Layout.make(memory, within, source.dims)
+        return Layout.make(memory, within - below, source.dims)
 
     def _copies(
         self, name: str, source: Layout, target: Layout, dims: list[tuple[int, tuple[int, ...]]]

@@ -149,7 +149,7 @@ def _table(model: Model, rng: random.Random, x: Tensor) -> Tensor:
     return x
 
 
-def _shifted(model: Model, rng: random.Random, x: Tensor) -> Tensor:
+def shifted(model: Model, rng: random.Random, x: Tensor) -> Tensor:
     """Plus, minus or times a constant, as batch normalisation that was not folded."""
     assert x.quant is not None
     for _ in range(rng.randint(1, 2)):
@@ -157,6 +157,10 @@ def _shifted(model: Model, rng: random.Random, x: Tensor) -> Tensor:
             [(x.shape[3],), (1, 1, 1, x.shape[3]), (), pointwise.broadcast_shape(rng, x.shape)]
         )
         other = pointwise.constant_like(model, rng, shape, x.quant.scale)
+        if rng.random() < 0.2:  # of constants alone: the converter leaves such operators now and then
+            other = pointwise.random_unary(
+                model, rng, moves.reshape(model, other, (1,) * (4 - len(shape)) + tuple(shape))
+            )
         x = pointwise.binary(model, rng, rng.choice(["ADD", "SUB", "MUL"]), x, other, draws.activation(rng))
     return x
 
@@ -186,7 +190,7 @@ BLOCKS: list[Callable[[Model, random.Random, Tensor], Tensor]] = [
     _pooled,
     _sliced,
     _table,
-    _shifted,
+    shifted,
     _squeeze,
 ]
 
@@ -218,4 +222,7 @@ def edge(model: Model, rng: random.Random, x: Tensor) -> Tensor:
     if after == "uint8":
         x = pointwise.unary(model, "QUANTIZE", x, x.quant._replace(zero=x.quant.zero + 128), "UINT8")
         return moves.reshape(model, x, (1, x.elements)) if rng.random() < 0.3 else x
-    return pointwise.unary(model, "DEQUANTIZE", x) if after == "float" else x
+    if after == "float":
+        x = pointwise.unary(model, "DEQUANTIZE", x)
+        return moves.reshape(model, x, (1, x.elements)) if rng.random() < 0.3 else x
+    return x

@@ -215,6 +215,8 @@ def quantize(rng: random.Random) -> bytes:
         q = pointwise.unary(model, "QUANTIZE", x, quant)
     else:
         x = model.input(shape, None, "FLOAT32")
+        if rng.random() < 0.4:
+            x = moves.reshape(model, x, (1, 1, *shape))
         q = pointwise.unary(model, "QUANTIZE", x, quant)
     return model.finish(layers.dense(model, rng, q, rng.randint(1, 8)))
 
@@ -223,8 +225,8 @@ def dequantize(rng: random.Random) -> bytes:
     """DEQUANTIZE as the last operator."""
     model = Model()
     x = anything(model, rng)
-    y = pointwise.random_unary(model, rng, x)
-    return model.finish(pointwise.unary(model, "DEQUANTIZE", y))
+    y = pointwise.unary(model, "DEQUANTIZE", pointwise.random_unary(model, rng, x))
+    return model.finish(moves.reshape(model, y, other_shape(rng, y)) if rng.random() < 0.4 else y)
 
 
 def concatenation(rng: random.Random) -> bytes:

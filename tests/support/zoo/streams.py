@@ -64,13 +64,16 @@ class Stream:
         else:
             self.model.operator("ASSIGN_VARIABLE", [state.handle, value], [])
 
-    def remember(self, x: Tensor, rows: int) -> Tensor:
-        """``x`` behind the last ``rows`` rows of what ``x`` was before: ``[1, rows + h, w, c]``."""
-        _, h, w, c = x.shape
+    def remember(self, x: Tensor, rows: int, axis: int = 1) -> Tensor:
+        """``x`` behind the last ``rows`` rows (or columns) of what ``x`` was before."""
         assert x.quant is not None
-        state = self.state((1, rows, w, c), x.quant)
-        both = moves.concatenate(self.model, [state.held, x], self.rng.choice([1, 1, -3]))
-        self.assign(state, last_rows(self.model, self.rng, both, rows))
+        shape = list(x.shape)
+        shape[axis] = rows
+        state = self.state(tuple(shape), x.quant)
+        both = moves.concatenate(
+            self.model, [state.held, x], self.rng.choice([axis, axis, axis - len(shape)])
+        )
+        self.assign(state, last_rows(self.model, self.rng, both, rows, axis))
         return both
 
     def finish(self, x: Tensor) -> bytes:
@@ -82,14 +85,14 @@ class Stream:
         return self.model.finish(x, ("VAR_HANDLE", "READ_VARIABLE") if early else ())
 
 
-def last_rows(model: Model, rng: random.Random, x: Tensor, rows: int) -> Tensor:
-    """STRIDED_SLICE of the last rows, said in one of the ways in which it can be said."""
-    rank, size = len(x.shape), x.shape[1]
+def last_rows(model: Model, rng: random.Random, x: Tensor, rows: int, axis: int = 1) -> Tensor:
+    """STRIDED_SLICE of the last rows (or columns), said in one of the ways in which it can be said."""
+    rank, size = len(x.shape), x.shape[axis]
     begin, end = [0] * rank, list(x.shape)
-    begin[1] = rng.choice([size - rows, -rows])
-    others = (1 << rank) - 1 - 0b10
-    masks = rng.choice([(others, others | 0b10), (others, others), (0, 0)])
-    if masks[1] & 0b10:
+    begin[axis] = rng.choice([size - rows, -rows])
+    others = (1 << rank) - 1 - (1 << axis)
+    masks = rng.choice([(others, others | 1 << axis), (others, others), (0, 0)])
+    if masks[1] & 1 << axis:
         end = [0] * rank
     return moves.strided_slice(model, x, begin, end, [1] * rank, *masks)
 
@@ -204,6 +207,61 @@ def window(rng: random.Random) -> bytes:
     return stream.finish(_end(stream, y))
 
 
+def columns(rng: random.Random) -> bytes:
+    """One-dimensional convolutions: states of rank 3, or along the columns; two stages."""
+    stream, x, _ = start(rng)
+    model = stream.model
+    for _ in range(rng.randint(1, 2)):
+        kernel = rng.randint(1, 5)
+        kept = max(kernel - 1, 1) + rng.choice([0, 0, 1])
+        if rng.random() < 0.5:
+            x = moves.reshape(model, x, (1, x.elements // x.shape[-1], x.shape[-1]))
+            x = stream.remember(x, kept, rng.choice([1, 1, 2]))
+            x = rng.choice([moves.expand(model, x, 1), moves.expand(model, x, 2)])
+        else:
+            x = moves.reshape(model, x, (1, 1, x.elements // x.shape[-1], x.shape[-1]))
+            x = stream.remember(x, kept, 2)
+        window = (kernel, 1) if x.shape[2] == 1 else (1, kernel)
+        window = (min(window[0], x.shape[1]), min(window[1], x.shape[2]))
+        if rng.random() < 0.5:
+            x = layers.conv(model, rng, x, channels(rng), window, padding="VALID", activation="RELU")
+        else:
+            x = layers.depthwise(model, rng, x, window, padding="VALID")
+    return stream.finish(_end(stream, x) if rng.random() < 0.7 else x)
+
+
+def looked_at(rng: random.Random) -> bytes:
+    """A window of rows that is looked at in other ways: backwards, every other row, turned, pooled."""
+    stream, x, _ = start(rng)
+    model = stream.model
+    x = stream.remember(x, rng.randint(1, 6))
+    parts = []
+    for _ in range(rng.randint(1, 3)):
+        how = rng.choice(["slice", "turned", "table", "binary", "mean", "pool", "pad", "softmax", "rows"])
+        if how == "slice":
+            y = moves.random_slice(model, rng, x, shrink=False)
+        elif how == "turned":
+            y = moves.transpose(
+                model, x, rng.choice([(0, 2, 1, 3), (0, 3, 2, 1), (0, 1, 3, 2), (0, 2, 3, 1)])
+            )
+        elif how == "table":
+            y = pointwise.random_unary(model, rng, x)
+        elif how == "binary":
+            y = graphs.shifted(model, rng, x)
+        elif how == "mean":
+            y = pointwise.mean(model, rng, x, rng.choice([[1], [2], [3], [1, 2], [2, 3]]), rng.random() < 0.5)
+        elif how == "pool":
+            y = layers.pool(model, x, rng.random() < 0.5, (min(2, x.shape[1]), 1), (rng.randint(1, 2), 1))
+        elif how == "pad":
+            y = moves.pad(model, x, [(0, 0), (rng.randint(0, 2), 1), (0, rng.randint(0, 1)), (0, 0)])
+        elif how == "softmax":
+            y = pointwise.unary(model, "SOFTMAX", x, beta=1.0)
+        else:
+            y = layers.dense(model, rng, x, 3, x.shape[-1])
+        parts.append(layers.dense(model, rng, y, rng.randint(1, 4), y.elements, out=Quant(0.1, 0)))
+    return stream.finish(moves.concatenate(model, parts, 1) if len(parts) > 1 else parts[0])
+
+
 def recurrent(rng: random.Random) -> bytes:
     """A state that is not a window: the next is computed from the last and the input."""
     stream, x, _ = start(rng)
@@ -255,6 +313,8 @@ def delay(rng: random.Random) -> bytes:
 STREAMS: dict[str, Callable[[random.Random], bytes]] = {
     "wake_word": wake_word,
     "window": window,
+    "columns": columns,
+    "looked_at": looked_at,
     "recurrent": recurrent,
     "delay": delay,
 }
