@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cicada.tools import engine
+from cicada.tools.bench import baseline, record
 from cicada.tools.board import load_board
 from cicada.tools.choice import Choice
 from cicada.tools.firmware import identity
@@ -91,11 +92,12 @@ def _report(console: Console, result: Result, corpus: Corpus, twin: Twin) -> int
     for label in result.labels:
         table.add_row(f"accuracy {label}", f"{result.accuracy_by_word[label]:.1%}")
     table.add_row("accuracy overall", f"{result.accuracy:.1%} (INT8, TFLM, speakers never trained on)")
-    table.add_row("model", f"{result.model_bytes:,} bytes, {result.macs:,} MACs")
-    table.add_row("arena", f"{result.arena_bytes:,} bytes (64-bit host)")
+    table.add_row(
+        "model", f"{result.model_bytes:,} bytes for the engine '{result.engine}', {result.macs:,} MACs"
+    )
     speed = f"{board.CHIP.upper()} at {board.CPU_HZ // 10**6} MHz"
     inference = f"{twin.chip.parts['neural'].inference_us / 1000:.0f} ms on {speed}"
-    table.add_row("inference", f"{inference} (estimated from MACs, not run on hardware)")
+    table.add_row("inference", f"{inference} (estimated, not run on hardware)")
     stream = result.metrics["stream"]["test"]
     table.add_row(
         "on a dense stream",
@@ -112,10 +114,31 @@ def _report(console: Console, result: Result, corpus: Corpus, twin: Twin) -> int
         table.add_row("picture", _short(path))
     table.add_row("C array", _short(_OUT / "kws_model.c"))
     console.print(table)
+    console.print(_engines(result))
+    console.print(
+        "* TFLM with ESP-NN's C kernels, estimated from figures of a similar model: docs/bench.md says which."
+    )
     if not seen.heard or not seen.woke:
         console.print("the twin " + ("did not sleep and wake" if seen.heard else "heard nothing"))
         return 1
     return 0
+
+
+def _engines(result: Result) -> Table:
+    """What the model costs under both engines, side by side."""
+    forms, similar = result.metrics["model"]["forms"], baseline.SIMILAR
+    packed, tflm = forms["packed"], forms["TFLM"]
+    estimated = similar.espnn / baseline.SIMILAR_MACS * result.macs
+    runtime = record.read().get("runtime", {}).get("flash_bytes")
+    table = Table(title="The model under both engines", min_width=60)
+    table.add_column("")
+    table.add_column("packed", justify="right")
+    table.add_column("TFLM", justify="right")
+    table.add_row("model in flash, bytes", f"{packed['bytes']:,}", f"{tflm['bytes']:,}")
+    table.add_row("engine in flash, bytes", f"{runtime:,}" if runtime else "?", f"about {similar.flash:,} *")
+    table.add_row("arena, bytes", f"{packed['arena']:,}", f"{tflm['arena']:,} (64-bit host)")
+    table.add_row("instructions (RV32IMC)", f"about {packed['instructions']:,}", f"about {estimated:,.0f} *")
+    return table
 
 
 def _short(path: Path) -> str:

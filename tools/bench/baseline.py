@@ -70,3 +70,5 @@ REFERENCES = (
         "micro_speech", "micro_speech_quantized", 8_649_859, 1_806_301, 32_096, 6_812, 69_000, 1_300_000
     ),
 )
+#: A network like those that ``cicada train`` makes, and its multiply-accumulates.
+SIMILAR, SIMILAR_MACS = REFERENCES[2], 2_656_768
