@@ -96,6 +96,19 @@ def _shuffle(model: Model, rng: random.Random, x: Tensor) -> Tensor:
     return moves.reshape(model, y, x.shape)
 
 
+def _regrouped(model: Model, rng: random.Random, x: Tensor) -> Tensor:
+    """Five dimensions in another order, as space to depth and its like are made of."""
+    _, h, w, c = x.shape
+    rows = 2 if h % 2 == 0 else 1
+    columns = 2 if w % 2 == 0 and rows == 1 else 1
+    parts = (h // rows, rows, w, c) if columns == 1 else (h, w // 2, 2, c)
+    order = [1, 2, 3, 4]
+    rng.shuffle(order)
+    y = moves.transpose(model, moves.reshape(model, x, (1, *parts)), (0, *order))
+    a, b, *rest = y.shape[1:]
+    return moves.reshape(model, y, (1, a, b * rest[0], rest[1]))
+
+
 def _turned(model: Model, rng: random.Random, x: Tensor) -> Tensor:
     """Rows, columns and channels in another order."""
     order = [1, 2, 3]
@@ -184,6 +197,7 @@ BLOCKS: list[Callable[[Model, random.Random, Tensor], Tensor]] = [
     _inception,
     _halves,
     _shuffle,
+    _regrouped,
     _turned,
     _reshaped,
     _padded,

@@ -23,7 +23,6 @@ class _State:
 
     handle: Tensor
     held: Tensor
-    name: str
 
 
 @dataclass
@@ -53,9 +52,13 @@ class Stream:
                 initial = draws.generator(self.rng).integers(-128, 128, shape).astype(np.int8)
         name = f"stream_{len(self.model.variables)}/states"
         handle = self.model.variable(name, shape, quant, initial)
+        return _State(handle, self.read(handle, shape, quant))
+
+    def read(self, handle: Tensor, shape: tuple[int, ...], quant: Quant) -> Tensor:
+        """What a variable holds just now."""
         held = self.model.tensor(shape, quant)
         self.model.operator("READ_VARIABLE", [handle], [held])
-        return _State(handle, held, name)
+        return held
 
     def assign(self, state: _State, value: Tensor) -> None:
         """Write a variable, now or at the end of the model."""
@@ -309,6 +312,33 @@ def delay(rng: random.Random) -> bytes:
     return stream.finish(_end(stream, y) if rng.random() < 0.7 else y)
 
 
+def restated(rng: random.Random) -> bytes:
+    """States that are read and written in any order, more than once or never."""
+    stream, x, _ = start(rng)
+    model = stream.model
+    x = layers.dense(model, rng, x, 5, x.elements)
+    assert x.quant is not None
+    states = [stream.state(x.shape, x.quant) for _ in range(rng.randint(1, 2))]
+    known = [x, *(state.held for state in states)]
+    for _ in range(rng.randint(2, 6)):
+        state = rng.choice(states)
+        how = rng.choice(["write", "write", "read", "add", "table"])
+        if how == "write":
+            model.operator("ASSIGN_VARIABLE", [state.handle, rng.choice(known)], [])
+        elif how == "read":
+            known.append(stream.read(state.handle, x.shape, x.quant))
+        elif how == "add":
+            known.append(
+                pointwise.binary(model, rng, "ADD", rng.choice(known), rng.choice(known), out=x.quant)
+            )
+        else:
+            known.append(pointwise.unary(model, "LEAKY_RELU", rng.choice(known), x.quant, alpha=0.3))
+    for state in states:  # TFLM gives a variable memory where it is written
+        model.operator("ASSIGN_VARIABLE", [state.handle, rng.choice(known)], [])
+    parts = [layers.dense(model, rng, one, 2, out=Quant(0.1, 0)) for one in known]
+    return model.finish(moves.concatenate(model, parts[-8:], 1))
+
+
 #: A maker for every kind of streaming model.
 STREAMS: dict[str, Callable[[random.Random], bytes]] = {
     "wake_word": wake_word,
@@ -317,4 +347,5 @@ STREAMS: dict[str, Callable[[random.Random], bytes]] = {
     "looked_at": looked_at,
     "recurrent": recurrent,
     "delay": delay,
+    "restated": restated,
 }
