@@ -24,7 +24,7 @@ static const char *check(const cpm_checker *checker, const cpm_op *op) {
     if (!cpm_binary_fits(checker, op) || !right(add->a_shift) || !right(add->b_shift) ||
         !right(add->out_shift) || add->left < 1 || add->left > 20 ||
         (!is_half(add->a_multiplier, add->a_shift) && !is_half(add->b_multiplier, add->b_shift))) {
-        return "an addition does not fit";
+        return cpm_unfit;
     }
     return NULL;
 }

@@ -8,7 +8,7 @@
 #include "requant.h"
 
 static const char *check(const cpm_checker *checker, const cpm_op *op) {
-    return cpm_pool_fits(checker, op) ? NULL : "an average pool does not fit";
+    return cpm_pool_fits(checker, op) ? NULL : cpm_unfit;
 }
 
 static void average(const cpm_model *model, const cpm_op *op, const cpm_area *area, int8_t *out) {

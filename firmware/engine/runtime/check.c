@@ -11,6 +11,8 @@
 /* Steps of inner loops at most, in one invoke and in a self-test: some minutes on a small CPU. */
 #define WORK_MAX (UINT32_MAX - 1)
 
+const char cpm_unfit[] = "an operator whose places, shapes or numbers do not fit";
+
 bool cpm_in_blob(const cpm_checker *checker, uint32_t at, uint64_t size) {
     return at % 4 == 0 && at <= checker->size && size <= checker->size - at;
 }

@@ -9,7 +9,7 @@
 
 #if defined(__GNUC__) && !defined(__clang__)
 /* GCC would load many weights ahead and then has no registers left for the sums. */
-#pragma GCC optimize("no-schedule-insns")
+#pragma GCC optimize("no-schedule-insns", "no-tree-coalesce-vars")
 #endif
 
 #define NOINLINE static __attribute__((noinline))
@@ -36,8 +36,8 @@ typedef struct {
 } rows;
 
 /* The sums of blocks of `width` channels, 15 or 16, from channel c on. */
-static void wide(const rows *r, const int8_t *w, uint32_t width, const int32_t *bias, int32_t *sums,
-                 uint32_t c, uint32_t blocks) {
+NOINLINE void wide(const rows *r, const int8_t *w, uint32_t width, const int32_t *bias, int32_t *sums,
+                   uint32_t c, uint32_t blocks) {
     const uint32_t step = r->step, last = width - 1;
     do {
         int32_t a0 = bias[0], a1 = bias[1], a2 = bias[2], a3 = bias[3], a4 = bias[4], a5 = bias[5],

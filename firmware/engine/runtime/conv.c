@@ -136,11 +136,12 @@ NOINLINE void quad(const uint32_t *const woven, const int8_t *w, uint32_t taps, 
     }
 }
 
-/* A pixel being computed: the input row and column it begins at, modulo 2^32. `whole` if what it sees of a
- * row lies in one piece there. */
+/* A pixel being computed: the input row and column that it begins at, modulo 2^32, the bytes to that column,
+ * whether what it sees of a row lies in one piece there, and its output. */
 typedef struct {
     uint32_t y, x, at;
     bool whole;
+    int8_t *out;
 } pixel;
 
 /* Words of all that 4 pixels see. */
@@ -165,43 +166,44 @@ INLINE void gather(const cpm_model *model, const cpm_conv *conv, const pixel pix
 }
 
 static void run(const cpm_model *model, const cpm_op *op) {
-    const cpm_conv *conv = (const void *)op;
-    const cpm_window *w = &conv->window;
+    const cpm_conv *const conv = (const void *)op;
+    const cpm_window *const w = &conv->window;
     const uint32_t length = (uint32_t)w->kernel_w * conv->in.c, n = conv->out.c;
     const uint32_t taps = CPM_CONV_TAPS(w->kernel_h * length);
     const bool joined = w->kernel_w == 1 || (w->dilation_w == 1 && conv->in.pitch == conv->in.c);
     const int32_t *const bias = cpm_data(model, conv->requant.at);
     uint32_t *const woven = (void *)cpm_memory(model, conv->scratch);
+    pixel next = {0u - w->pad_h, 0u - w->pad_w, 0, false, cpm_row_at(model, &conv->out, op->out_ring, 0)};
     uint32_t y = 0, x = 0;
     while (y < conv->out.h) {
         pixel pixels[4];
-        int8_t *out[4];
         for (uint32_t p = 0; p < 4; p++) {
             if (y == conv->out.h) {
                 /* There are no more: the one before again. */
                 pixels[p] = pixels[p - 1];
-                out[p] = out[p - 1];
                 continue;
             }
-            const uint32_t left = x * w->stride_w - w->pad_w;
-            pixels[p].y = y * w->stride_h - w->pad_h;
-            pixels[p].x = left;
-            pixels[p].at = left * conv->in.pitch;
-            pixels[p].whole = joined && left < conv->in.w && w->kernel_w <= conv->in.w - left;
-            out[p] = cpm_row(model, &conv->out, op->out_ring, y) + x * conv->out.pitch;
+            next.at = next.x * conv->in.pitch;
+            next.whole = joined && next.x < conv->in.w && w->kernel_w <= conv->in.w - next.x;
+            pixels[p] = next;
+            next.x += w->stride_w;
+            next.out += conv->out.pitch;
             if (++x == conv->out.w) {
                 x = 0;
                 y++;
+                next.x = 0u - w->pad_w;
+                next.y += w->stride_h;
+                next.out = cpm_row_at(model, &conv->out, op->out_ring, y < conv->out.h ? y : 0);
             }
         }
         gather(model, conv, pixels, length, joined, woven, (int8_t *)(woven + 2 * taps));
-        const int8_t *w = cpm_data(model, conv->weights);
-        for (uint32_t c = 0; c < n; c += BATCH, w += BATCH * taps) {
+        const int8_t *weights = cpm_data(model, conv->weights);
+        for (uint32_t c = 0; c < n; c += BATCH, weights += BATCH * taps) {
             const uint32_t count = n - c < BATCH ? n - c : BATCH;
             int32_t sums[4][BATCH];
-            quad(woven, w, taps, bias + c, count, sums);
+            quad(woven, weights, taps, bias + c, count, sums);
             for (uint32_t p = 0; p < 4; p++) {
-                cpm_finish(model, op, &conv->requant, n, c, count, sums[p], out[p]);
+                cpm_finish(model, op, &conv->requant, n, c, count, sums[p], pixels[p].out);
             }
         }
     }

@@ -7,6 +7,11 @@
 
 #include "kernel.h"
 
+#if defined(__GNUC__) && !defined(__clang__)
+/* The time goes into memmove, and flash is dear. */
+#pragma GCC optimize("Os")
+#endif
+
 /* One side: where it begins, how far it goes, and in which ring. */
 static bool side_fits(const cpm_checker *checker, uint32_t at, const uint16_t *dims, const int32_t *steps,
                       unsigned ring) {
@@ -36,7 +41,7 @@ static const char *check(const cpm_checker *checker, const cpm_op *op) {
         copy->dims[3] == 0 || !side_fits(checker, copy->in_at, copy->dims, copy->in_step, op->in_ring) ||
         !side_fits(checker, copy->out_at, copy->dims, copy->out_step, op->out_ring) ||
         (copy->contiguous && (copy->in_step[3] != 1 || copy->out_step[3] != 1))) {
-        return "a copy does not fit";
+        return cpm_unfit;
     }
     return NULL;
 }

@@ -11,64 +11,49 @@
 
 #if defined(__GNUC__) && !defined(__clang__)
 /* GCC would load many weights ahead and then has no registers left for the sums. */
-#pragma GCC optimize("no-schedule-insns")
+#pragma GCC optimize("no-schedule-insns", "no-tree-coalesce-vars")
 #endif
 
 #define NOINLINE static __attribute__((noinline))
 
-/* The sums of blocks of `width` channels, 15 or 16. */
-static void wide(const int8_t *const x, const int8_t *w, uint32_t taps, uint32_t width, const int32_t *bias,
-                 int32_t *sums, uint32_t blocks) {
-    const int8_t *const end = x + taps;
+#define TAPS15(v, w)                                                                                         \
+    a0 += (v) * (w)[0];                                                                                      \
+    a1 += (v) * (w)[1];                                                                                      \
+    a2 += (v) * (w)[2];                                                                                      \
+    a3 += (v) * (w)[3];                                                                                      \
+    a4 += (v) * (w)[4];                                                                                      \
+    a5 += (v) * (w)[5];                                                                                      \
+    a6 += (v) * (w)[6];                                                                                      \
+    a7 += (v) * (w)[7];                                                                                      \
+    a8 += (v) * (w)[8];                                                                                      \
+    a9 += (v) * (w)[9];                                                                                      \
+    a10 += (v) * (w)[10];                                                                                    \
+    a11 += (v) * (w)[11];                                                                                    \
+    a12 += (v) * (w)[12];                                                                                    \
+    a13 += (v) * (w)[13];                                                                                    \
+    a14 += (v) * (w)[14]
+#define TAPS16(v, w)                                                                                         \
+    TAPS15(v, w);                                                                                            \
+    a15 += (v) * (w)[15]
+
+/* The sums of blocks of 16 channels. */
+NOINLINE void wide16(const int8_t *const x, const int8_t *const end, const int8_t *w, const int32_t *bias,
+                     int32_t *sums, const int32_t *const last) {
     do {
-        int32_t a0 = bias[0], a1 = bias[1], a2 = bias[2], a3 = bias[3], a4 = bias[4], a5 = bias[5],
-                a6 = bias[6];
-        int32_t a7 = bias[7], a8 = bias[8], a9 = bias[9], a10 = bias[10], a11 = bias[11], a12 = bias[12];
-        int32_t a13 = bias[13], a14 = bias[14], a15 = bias[width - 1];
-#define FIFTEEN(v, w)                                                                                        \
-    a0 += v * (w)[0];                                                                                        \
-    a1 += v * (w)[1];                                                                                        \
-    a2 += v * (w)[2];                                                                                        \
-    a3 += v * (w)[3];                                                                                        \
-    a4 += v * (w)[4];                                                                                        \
-    a5 += v * (w)[5];                                                                                        \
-    a6 += v * (w)[6];                                                                                        \
-    a7 += v * (w)[7];                                                                                        \
-    a8 += v * (w)[8];                                                                                        \
-    a9 += v * (w)[9];                                                                                        \
-    a10 += v * (w)[10];                                                                                      \
-    a11 += v * (w)[11];                                                                                      \
-    a12 += v * (w)[12];                                                                                      \
-    a13 += v * (w)[13];                                                                                      \
-    a14 += v * (w)[14]
-        const int8_t *p = x;
-        if (width == 16) {
-            for (; p != end; p += 4, w += 64) {
-#define SIXTEEN(v, w)                                                                                        \
-    FIFTEEN(v, w);                                                                                           \
-    a15 += v * (w)[15]
-                const int32_t v0 = p[0];
-                SIXTEEN(v0, w);
-                const int32_t v1 = p[1];
-                SIXTEEN(v1, w + 16);
-                const int32_t v2 = p[2];
-                SIXTEEN(v2, w + 32);
-                const int32_t v3 = p[3];
-                SIXTEEN(v3, w + 48);
-            }
-        } else {
-            for (; p != end; p += 4, w += 60) {
-                const int32_t v0 = p[0];
-                FIFTEEN(v0, w);
-                const int32_t v1 = p[1];
-                FIFTEEN(v1, w + 15);
-                const int32_t v2 = p[2];
-                FIFTEEN(v2, w + 30);
-                const int32_t v3 = p[3];
-                FIFTEEN(v3, w + 45);
-            }
+        int32_t a0 = bias[0], a1 = bias[1], a2 = bias[2], a3 = bias[3];
+        int32_t a4 = bias[4], a5 = bias[5], a6 = bias[6], a7 = bias[7];
+        int32_t a8 = bias[8], a9 = bias[9], a10 = bias[10], a11 = bias[11];
+        int32_t a12 = bias[12], a13 = bias[13], a14 = bias[14], a15 = bias[15];
+        for (const int8_t *p = x; p != end; p += 4, w += 64) {
+            const int32_t v0 = p[0];
+            TAPS16(v0, w + 0);
+            const int32_t v1 = p[1];
+            TAPS16(v1, w + 16);
+            const int32_t v2 = p[2];
+            TAPS16(v2, w + 32);
+            const int32_t v3 = p[3];
+            TAPS16(v3, w + 48);
         }
-        sums[width - 1] = a15;
         sums[0] = a0;
         sums[1] = a1;
         sums[2] = a2;
@@ -84,9 +69,48 @@ static void wide(const int8_t *const x, const int8_t *w, uint32_t taps, uint32_t
         sums[12] = a12;
         sums[13] = a13;
         sums[14] = a14;
-        bias += width;
-        sums += width;
-    } while (--blocks != 0);
+        sums[15] = a15;
+        bias += 16;
+        sums += 16;
+    } while (sums != last);
+}
+
+/* The sums of blocks of 15 channels. */
+NOINLINE void wide15(const int8_t *const x, const int8_t *const end, const int8_t *w, const int32_t *bias,
+                     int32_t *sums, const int32_t *const last) {
+    do {
+        int32_t a0 = bias[0], a1 = bias[1], a2 = bias[2], a3 = bias[3];
+        int32_t a4 = bias[4], a5 = bias[5], a6 = bias[6], a7 = bias[7];
+        int32_t a8 = bias[8], a9 = bias[9], a10 = bias[10], a11 = bias[11];
+        int32_t a12 = bias[12], a13 = bias[13], a14 = bias[14];
+        for (const int8_t *p = x; p != end; p += 4, w += 60) {
+            const int32_t v0 = p[0];
+            TAPS15(v0, w + 0);
+            const int32_t v1 = p[1];
+            TAPS15(v1, w + 15);
+            const int32_t v2 = p[2];
+            TAPS15(v2, w + 30);
+            const int32_t v3 = p[3];
+            TAPS15(v3, w + 45);
+        }
+        sums[0] = a0;
+        sums[1] = a1;
+        sums[2] = a2;
+        sums[3] = a3;
+        sums[4] = a4;
+        sums[5] = a5;
+        sums[6] = a6;
+        sums[7] = a7;
+        sums[8] = a8;
+        sums[9] = a9;
+        sums[10] = a10;
+        sums[11] = a11;
+        sums[12] = a12;
+        sums[13] = a13;
+        sums[14] = a14;
+        bias += 15;
+        sums += 15;
+    } while (sums != last);
 }
 
 /* The sums of 4 channels. */
@@ -122,7 +146,7 @@ NOINLINE void block1(const int8_t *x, const int8_t *w, uint32_t taps, const int3
 }
 
 /* Whether the input must be copied together. */
-static bool copied(const cpm_dense *dense, uint64_t width) {
+static bool copied(const cpm_dense *dense, uint32_t width) {
     return dense->op.in_ring != 0 || (dense->in.h != 1 && dense->in.row != width) ||
            width * dense->in.h % 4 != 0;
 }
@@ -132,7 +156,8 @@ static const char *check(const cpm_checker *checker, const cpm_op *op) {
     if (!cpm_views_fit(checker, op, sizeof(cpm_dense))) {
         return "a dense layer's shape";
     }
-    const uint64_t width = (uint64_t)dense->in.w * dense->in.c, taps = width * dense->in.h;
+    const uint32_t width = (uint32_t)dense->in.w * dense->in.c;
+    const uint64_t taps = (uint64_t)width * dense->in.h;
     if (!cpm_sums_fit(checker, op, &dense->requant, CPM_DENSE_TAPS(taps), dense->weights,
                       CPM_DENSE_TAPS(taps) * dense->out.c) ||
         dense->in.pitch != dense->in.c || dense->out.h != 1 || dense->out.w != 1 ||
@@ -183,7 +208,7 @@ static void run(const cpm_model *model, const cpm_op *op) {
         if (left >= block) {
             const uint32_t blocks = left < 4 * block ? left / block : 4;
             size = blocks * block;
-            wide(x, w, taps, block, bias + c, sums, blocks);
+            (block == 16 ? wide16 : wide15)(x, x + taps, w, bias + c, sums, sums + size);
         } else if (left >= 4) {
             size = 4;
             block4(x, w, taps, bias + c, sums);

@@ -68,12 +68,13 @@ static void gather(const cpm_model *model, const cpm_depthwise *depthwise, uint3
     const cpm_view *const in = &depthwise->in;
     const uint32_t pad_h = depthwise->window.pad_h, pad_w = depthwise->window.pad_w, pitch = in->pitch;
     const uint32_t width = columns - pad_w < in->w ? columns - pad_w : in->w;
-    for (uint32_t y = 0; y < rows; y++, plane += columns) {
-        const uint32_t at = top + y - pad_h;
-        if (at >= in->h) {
-            continue;
-        }
-        const int8_t *from = cpm_row_at(model, in, depthwise->op.in_ring, at) + k;
+    if (top < pad_h) {
+        plane += (pad_h - top) * columns;
+        rows -= pad_h - top;
+        top = pad_h;
+    }
+    for (uint32_t y = top - pad_h; rows != 0 && y < in->h; y++, rows--, plane += columns) {
+        const int8_t *from = cpm_row(model, in, depthwise->op.in_ring, y) + k;
         int8_t *to = plane + pad_w;
         for (const int8_t *const end = to + width; to != end; from += pitch) {
             *to++ = *from;
@@ -81,35 +82,20 @@ static void gather(const cpm_model *model, const cpm_depthwise *depthwise, uint3
     }
 }
 
-/* Sums of `rows` rows of outputs of a 3 x 3 kernel with stride and dilation 1. */
-NOINLINE void slide3x3(const strip *s, uint32_t rows, int32_t *sums) {
-    const int8_t *const w = s->weights;
+/* Sums of `rows` rows of outputs of a 3 x 3 kernel with dilation 1. */
+NOINLINE void walk3x3(const strip *s, const cpm_window *window, uint32_t rows, int32_t *sums) {
+    const int8_t *const w = s->weights, *top = s->plane;
     const int32_t w0 = w[0], w1 = w[1], w2 = w[2], w3 = w[3], w4 = w[4], w5 = w[5], w6 = w[6], w7 = w[7],
                   w8 = w[8];
     const int32_t bias = s->bias;
-    const int8_t *p = s->plane;
-    const uint32_t columns = s->columns;
-    do {
-        const int8_t *x = p;
-        p += columns;
-        const int8_t *y = p, *z = p + columns;
-        uint32_t left = s->width;
-        int32_t a = x[0], b = y[0], c = z[0], d = x[1], e = y[1], f = z[1], g, h, i;
-        /* Columns a b c, d e f, and the new one g h i. */
-#define STEP(k, a, b, c, d, e, f, g, h, i)                                                                   \
-    g = x[k + 2];                                                                                            \
-    h = y[k + 2];                                                                                            \
-    i = z[k + 2];                                                                                            \
-    *sums++ = bias + a * w0 + d * w1 + g * w2 + b * w3 + e * w4 + h * w5 + c * w6 + f * w7 + i * w8;         \
-    if (--left == 0) {                                                                                       \
-        break;                                                                                               \
-    }
-        for (;; x += 3, y += 3, z += 3) {
-            STEP(0, a, b, c, d, e, f, g, h, i)
-            STEP(1, d, e, f, g, h, i, a, b, c)
-            STEP(2, g, h, i, a, b, c, d, e, f)
+    const uint32_t columns = s->columns, right = window->stride_w;
+    for (; rows != 0; rows--, top += columns * window->stride_h) {
+        const int8_t *x = top, *y = x + columns, *z = y + columns;
+        for (const int32_t *const end = sums + s->width; sums != end; x += right, y += right, z += right) {
+            *sums++ = bias + x[0] * w0 + x[1] * w1 + x[2] * w2 + y[0] * w3 + y[1] * w4 + y[2] * w5 +
+                      z[0] * w6 + z[1] * w7 + z[2] * w8;
         }
-    } while (--rows != 0);
+    }
 }
 
 /* Sums of `count` outputs of a row, for any window. */
@@ -132,10 +118,21 @@ NOINLINE void walk(const strip *s, const cpm_window *window, int32_t *sums) {
 /* Outputs of channel c, `pitch` bytes apart. */
 static void finish(const cpm_model *model, const cpm_depthwise *depthwise, uint32_t c, const int32_t *sum,
                    uint32_t count, int8_t *out) {
-    const cpm_scaler scaler = cpm_scaler_of(model, &depthwise->op, &depthwise->requant, depthwise->out.c, c);
-    const uint32_t pitch = depthwise->out.pitch;
-    for (const int32_t *const end = sum + count; sum != end; out += pitch) {
-        *out = (int8_t)cpm_scaled(&scaler, *sum++);
+    const uint32_t *const multiplier =
+        (const uint32_t *)cpm_data(model, depthwise->requant.at) + depthwise->out.c;
+    const uint32_t doubled = multiplier[c], pitch = depthwise->out.pitch;
+    const int shift = ((const int8_t *)(multiplier + depthwise->out.c))[c];
+    const cpm_requant *const requant = &depthwise->requant;
+    const unsigned flags = depthwise->op.flags;
+    const int32_t twice = 2 * requant->out_zero + 1, low = requant->low, high = requant->high;
+    const int32_t *const end = sum + count;
+    if (flags & CPM_FAST) {
+        for (; sum != end; out += pitch) {
+            *out = (int8_t)cpm_fast(*sum++, doubled, shift, twice, low, high, flags & CPM_NONNEG);
+        }
+    }
+    for (; sum != end; out += pitch) {
+        *out = (int8_t)cpm_any(flags, requant, *sum++, doubled, shift);
     }
 }
 
@@ -144,8 +141,7 @@ static void channel(const cpm_model *model, const cpm_depthwise *depthwise, stri
                     uint32_t rows) {
     const cpm_view *const out = &depthwise->out;
     const cpm_window *const w = &depthwise->window;
-    const bool small = w->kernel_h == 3 && w->kernel_w == 3 && w->stride_h == 1 && w->stride_w == 1 &&
-                       w->dilation_h == 1 && w->dilation_w == 1;
+    const bool small = w->kernel_h == 3 && w->kernel_w == 3 && w->dilation_h == 1 && w->dilation_w == 1;
     /* Outputs that lie side by side may be made together, whatever row they belong to. */
     const bool joined = depthwise->op.out_ring == 0 && out->row == (uint32_t)out->w * out->pitch;
     const int8_t *const start = s.plane;
@@ -158,7 +154,7 @@ static void channel(const cpm_model *model, const cpm_depthwise *depthwise, stri
             int32_t sums[BATCH];
             s.width = out->w - x < BATCH ? out->w - x : BATCH;
             if (small) {
-                slide3x3(&s, n, sums);
+                walk3x3(&s, w, n, sums);
             } else {
                 for (uint32_t i = 0; i < n; i++) {
                     walk(&s, w, sums + i * s.width);

@@ -21,6 +21,9 @@ typedef struct {
 typedef const char *(*cpm_check_fn)(const cpm_checker *checker, const cpm_op *op);
 typedef void (*cpm_run_fn)(const cpm_model *model, const cpm_op *op);
 
+/* A phrase for kernels that need none of their own. */
+extern const char cpm_unfit[];
+
 struct cpm_kernel {
     cpm_check_fn check;
     cpm_run_fn run;

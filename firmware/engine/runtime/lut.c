@@ -10,7 +10,7 @@ static const char *check(const cpm_checker *checker, const cpm_op *op) {
     const cpm_lut *const lut = (const void *)op;
     if (!cpm_views_fit(checker, op, sizeof(cpm_lut)) || lut->in.h != lut->out.h || lut->in.w != lut->out.w ||
         lut->in.c != lut->out.c || !cpm_in_blob(checker, lut->table, 256)) {
-        return "a function's table or shape does not fit";
+        return cpm_unfit;
     }
     return NULL;
 }

@@ -14,14 +14,13 @@ static const char *check(const cpm_checker *checker, const cpm_op *op) {
         (mean->out.h != 1 && mean->out.h != mean->in.h) || (mean->out.w != 1 && mean->out.w != mean->in.w) ||
         mean->shift < -30 || mean->shift > 31 || mean->low > mean->high ||
         (uint32_t)mean->in.h * mean->in.w > 1u << 23) {
-        return "a mean does not fit";
+        return cpm_unfit;
     }
     return NULL;
 }
 
 static void average(const cpm_model *model, const cpm_op *op, const cpm_area *area, int8_t *out) {
     const cpm_mean *const mean = (const void *)op;
-    const int32_t zero = mean->out_zero, low = mean->low - zero, high = mean->high - zero;
     const uint32_t channels = mean->in.c;
     for (uint32_t k = 0, count; k < channels; k += count) {
         count = channels - k >= 4 ? 4 : 1;
@@ -29,8 +28,8 @@ static void average(const cpm_model *model, const cpm_op *op, const cpm_area *ar
         cpm_sum(model, op, area, k, count, sums);
         for (uint32_t i = 0; i < count; i++) {
             const int32_t sum = (int32_t)((uint32_t)sums[i] + (uint32_t)mean->correction);
-            const int32_t scaled = cpm_scale(sum, mean->multiplier, mean->shift);
-            out[k + i] = (int8_t)(cpm_clamp(scaled, low, high) + zero);
+            out[k + i] = (int8_t)cpm_general(sum, mean->multiplier, mean->shift, mean->out_zero, mean->low,
+                                             mean->high);
         }
     }
 }

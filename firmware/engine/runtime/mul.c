@@ -10,7 +10,7 @@
 static const char *check(const cpm_checker *checker, const cpm_op *op) {
     const cpm_binary *const mul = (const void *)op;
     if (!cpm_binary_fits(checker, op) || mul->out_shift < -30 || mul->out_shift > 31) {
-        return "a multiplication does not fit";
+        return cpm_unfit;
     }
     return NULL;
 }

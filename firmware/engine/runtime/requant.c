@@ -8,7 +8,11 @@ bool cpm_sums_fit(const cpm_checker *checker, const cpm_op *op, const cpm_requan
            cpm_requant_fits(checker, requant, op->flags, record->out.c);
 }
 
-int32_t cpm_general(int32_t sum, uint32_t doubled, int shift, int32_t zero, int32_t low, int32_t high) {
+int32_t cpm_any(unsigned flags, const cpm_requant *requant, int32_t sum, uint32_t doubled, int shift) {
+    const int32_t zero = requant->out_zero, low = requant->low, high = requant->high;
+    if (flags & CPM_FAST) {
+        return cpm_fast(sum, doubled, shift, 2 * zero + 1, low, high, flags & CPM_NONNEG);
+    }
     const int64_t out = (int64_t)cpm_scale(sum, doubled, shift) + zero;
     return out < low ? low : out > high ? high : (int32_t)out;
 }
@@ -18,32 +22,27 @@ void cpm_finish(const cpm_model *model, const cpm_op *op, const cpm_requant *req
     const int32_t *const end = sum + count;
     const uint32_t *multiplier = (const uint32_t *)cpm_data(model, requant->at) + n;
     const int8_t *shift = (const int8_t *)(multiplier + n) + c;
-    const int32_t twice = 2 * requant->out_zero + 1, low = requant->low, high = requant->high;
     multiplier += c;
-    const bool nonneg = op->flags & CPM_NONNEG;
     out += c;
-#define OUTPUT(i)                                                                                            \
-    {                                                                                                        \
-        const int32_t x = sum[i];                                                                            \
-        if (x > 0) {                                                                                         \
-            out[i] = (int8_t)cpm_above(x, multiplier[i], shift[i], twice, high);                             \
-        } else {                                                                                             \
-            out[i] = (int8_t)(nonneg ? low : cpm_below(x, multiplier[i], shift[i], twice, low));             \
-        }                                                                                                    \
-    }
     if (op->flags & CPM_FAST) {
-        for (; end - sum >= 4; sum += 4, multiplier += 4, shift += 4, out += 4) {
+        const int32_t twice = 2 * requant->out_zero + 1, low = requant->low, high = requant->high;
+        const bool nonneg = op->flags & CPM_NONNEG;
+        for (const int32_t *const most = end - count % 4; sum != most;
+             sum += 4, multiplier += 4, shift += 4, out += 4) {
+/* Multiplier and shift are read where they are needed. */
+#define OUTPUT(i)                                                                                            \
+    if (sum[i] > 0) {                                                                                        \
+        out[i] = (int8_t)cpm_above(sum[i], multiplier[i], shift[i], twice, high);                            \
+    } else {                                                                                                 \
+        out[i] = (int8_t)(nonneg ? low : cpm_below(sum[i], multiplier[i], shift[i], twice, low));            \
+    }
             OUTPUT(0)
             OUTPUT(1)
             OUTPUT(2)
             OUTPUT(3)
         }
     }
-    for (; sum != end; sum++, multiplier++, shift++, out++) {
-        if (op->flags & CPM_FAST) {
-            OUTPUT(0)
-        } else {
-            *out = (int8_t)cpm_general(*sum, *multiplier, *shift, requant->out_zero, low, high);
-        }
+    for (; sum != end; sum++) {
+        *out++ = (int8_t)cpm_any(op->flags, requant, *sum, *multiplier++, *shift++);
     }
 }

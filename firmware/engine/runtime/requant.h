@@ -84,39 +84,16 @@ static inline int32_t cpm_below(int32_t sum, uint32_t doubled, int shift, int32_
 void cpm_finish(const cpm_model *model, const cpm_op *op, const cpm_requant *requant, uint32_t n, uint32_t c,
                 uint32_t count, const int32_t *sum, int8_t *out);
 
-/* How the sums of one channel become outputs. */
-typedef struct {
-    uint32_t doubled;
-    int32_t shift, twice, low, high;
-    unsigned flags;
-} cpm_scaler;
-
-static inline cpm_scaler cpm_scaler_of(const cpm_model *model, const cpm_op *op, const cpm_requant *requant,
-                                       uint32_t n, uint32_t c) {
-    const uint32_t *const multiplier = (const uint32_t *)cpm_data(model, requant->at) + n;
-    const cpm_scaler scaler = {
-        multiplier[c],
-        ((const int8_t *)(multiplier + n))[c],
-        2 * requant->out_zero + 1,
-        requant->low,
-        requant->high,
-        op->flags,
-    };
-    return scaler;
-}
-
-/* With other flags than CPM_FAST. */
-int32_t cpm_general(int32_t sum, uint32_t doubled, int shift, int32_t zero, int32_t low, int32_t high);
-
-/* An output of a channel by its sum, the bias in it. */
-static inline int32_t cpm_scaled(const cpm_scaler *s, int32_t sum) {
-    if (!(s->flags & CPM_FAST)) {
-        return cpm_general(sum, s->doubled, s->shift, s->twice >> 1, s->low, s->high);
-    }
+/* With CPM_FAST, the output of any sum; `nonneg` with CPM_NONNEG. */
+static inline int32_t cpm_fast(int32_t sum, uint32_t doubled, int shift, int32_t twice, int32_t low,
+                               int32_t high, bool nonneg) {
     if (sum > 0) {
-        return cpm_above(sum, s->doubled, s->shift, s->twice, s->high);
+        return cpm_above(sum, doubled, shift, twice, high);
     }
-    return s->flags & CPM_NONNEG ? s->low : cpm_below(sum, s->doubled, s->shift, s->twice, s->low);
+    return nonneg ? low : cpm_below(sum, doubled, shift, twice, low);
 }
+
+/* The output of a sum with any flags. */
+int32_t cpm_any(unsigned flags, const cpm_requant *requant, int32_t sum, uint32_t doubled, int shift);
 
 #endif

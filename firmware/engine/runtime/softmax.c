@@ -19,12 +19,12 @@ static const char *check(const cpm_checker *checker, const cpm_op *op) {
     const cpm_softmax *const softmax = (const void *)op;
     if (!cpm_views_fit(checker, op, sizeof(cpm_softmax)) || softmax->in.h != softmax->out.h ||
         softmax->in.w != softmax->out.w || softmax->in.c != softmax->out.c || softmax->in.c > CHANNELS_MAX) {
-        return "a softmax's shape does not fit";
+        return cpm_unfit;
     }
     /* No difference that counts becomes less than -31. */
     if (softmax->multiplier > INT32_MAX || softmax->left_shift < 0 || softmax->left_shift > 31 ||
-        softmax->diff_min > 0 || -(int64_t)softmax->diff_min << softmax->left_shift > (int64_t)31 << 26) {
-        return "a softmax's scaling does not fit";
+        softmax->diff_min > 0 || 0 - (uint32_t)softmax->diff_min > 31u << 26 >> softmax->left_shift) {
+        return cpm_unfit;
     }
     return NULL;
 }
