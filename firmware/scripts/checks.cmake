@@ -108,6 +108,23 @@ macro(cicada_check_models)
     endforeach()
 endmacro()
 
+# ESP-IDF builds every component it finds. Without a model for it, esp-tflite-micro would be minutes of work for nothing:
+# EXCLUDE_COMPONENTS gets the names that it may have, as the component manager's and as those of local folders.
+macro(cicada_exclude_tflm)
+    if(NOT CICADA_WITH_TFLM)
+        list(APPEND EXCLUDE_COMPONENTS espressif__esp-tflite-micro esp-tflite-micro)
+        foreach(cicada_dir ${EXTRA_COMPONENT_DIRS})
+            file(GLOB cicada_found "${cicada_dir}/tensorflow/lite/micro/micro_interpreter.h"
+                "${cicada_dir}/*/tensorflow/lite/micro/micro_interpreter.h")
+            foreach(cicada_file ${cicada_found})
+                string(REGEX REPLACE "^.*/([^/]+)/tensorflow/lite/micro/micro_interpreter.h$" "\\1" cicada_name
+                    "${cicada_file}")
+                list(APPEND EXCLUDE_COMPONENTS ${cicada_name})
+            endforeach()
+        endforeach()
+    endif()
+endmacro()
+
 # Sets CICADA_IDENTITY_DIR, and remembers it for the times this build folder is configured again. An image that does
 # not say who it is takes no update.
 macro(cicada_check_identity)

@@ -23,7 +23,7 @@ macro(project name)
         message(STATUS "${name}: ${what}=${${what}}")
     endforeach()
     message(STATUS "${name}: environment=$ENV{MICROPYTHON_DIR}")
-    message(STATUS "${name}: tflm=$ENV{CICADA_WITH_TFLM}")
+    message(STATUS "${name}: tflm=$ENV{CICADA_WITH_TFLM} without ${EXCLUDE_COMPONENTS}")
     _project(${name} NONE)
 endmacro()
 """

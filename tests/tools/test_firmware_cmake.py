@@ -51,7 +51,17 @@ def test_only_models_for_tflm_bring_it_in(world, tmp_path):
     ):
         named = ";".join(f"m{number}={path}" for number, path in enumerate(models))
         text, done = configure(world, tmp_path, f"-DCICADA_MODELS={named}", *more)
-        assert done and f"cicada: tflm={wanted}\n" in text, text
+        assert done and f"cicada: tflm={wanted} without " in text, text
+        assert ("esp-tflite-micro" in text.split(" without ")[1].split("\n")[0]) == (wanted == "OFF")
+
+
+def test_a_local_folder_of_tflm_is_left_out_under_its_own_name(world, tmp_path):
+    component = tmp_path / "parts" / "mine"
+    (component / "tensorflow" / "lite" / "micro").mkdir(parents=True)
+    (component / "tensorflow" / "lite" / "micro" / "micro_interpreter.h").touch()
+    for given in (component, component.parent):
+        text, done = configure(world | {"EXTRA_COMPONENT_DIRS": str(given)}, tmp_path / given.name)
+        assert done and text.split(" without ")[1].split("\n")[0].endswith(";mine"), text
 
 
 def test_signing_adds_its_fragments_and_the_key(world, tmp_path):
