@@ -21,6 +21,7 @@ static const char *check(const cpm_checker *checker, const cpm_op *op) {
 
 static void average(const cpm_model *model, const cpm_op *op, const cpm_area *area, int8_t *out) {
     const cpm_mean *const mean = (const void *)op;
+    const cpm_requant range = {.out_zero = mean->out_zero, .low = mean->low, .high = mean->high};
     const uint32_t channels = mean->in.c;
     for (uint32_t k = 0, count; k < channels; k += count) {
         count = channels - k >= 4 ? 4 : 1;
@@ -28,8 +29,7 @@ static void average(const cpm_model *model, const cpm_op *op, const cpm_area *ar
         cpm_sum(model, op, area, k, count, sums);
         for (uint32_t i = 0; i < count; i++) {
             const int32_t sum = (int32_t)((uint32_t)sums[i] + (uint32_t)mean->correction);
-            out[k + i] = (int8_t)cpm_general(sum, mean->multiplier, mean->shift, mean->out_zero, mean->low,
-                                             mean->high);
+            out[k + i] = (int8_t)cpm_any(0, &range, sum, mean->multiplier, mean->shift);
         }
     }
 }
