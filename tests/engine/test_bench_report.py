@@ -54,6 +54,14 @@ def test_every_figure_and_its_target_is_shown(capsys: pytest.CaptureFixture[str]
     assert f"{1 - 2.3 * 210_000 / 654_321:.0%}" in written
 
 
+def test_what_misses_its_target_is_said() -> None:
+    assert report.parts(_suite())[-1] == (
+        f"Targets not reached: okay_nabu's instructions by {654_321 / 90_000 - 1:.1%},"
+        f" okay_nabu's arena by {7_777 / 7_500 - 1:.1%}."
+    )
+    assert report.parts(replace(_suite(), models=()))[-1] == "All targets are reached."
+
+
 def test_every_row_of_a_table_is_whole() -> None:
     sheets = [part for part in report.parts(_suite()) if isinstance(part, page.Sheet)]
     assert len(sheets) == 5

@@ -63,7 +63,32 @@ def parts(suite: Suite) -> list[Sheet | str]:
         f"Instructions a multiply-accumulate of each kernel, and in brackets its share of the inference. The"
         f" floor is about {FLOOR}; the last column is everything above it as a share of the inference.",
         _frontend(suite),
+        _missed(suite),
     ]
+
+
+def _missed(suite: Suite) -> str:
+    """Which targets are not reached, and by how much."""
+    figures: list[tuple[str, float, int | None]] = [("the runtime's flash", suite.flash_bytes, FLASH_TARGET)]
+    for model in suite.models:
+        if model.reference:
+            cost, wanted = model.cost, model.reference
+            figures += [
+                (f"{model.name}'s instructions", cost.instructions, wanted.target),
+                (f"{model.name}'s arena", cost.arena_bytes, wanted.arena_target),
+                (f"{model.name}'s file", cost.file_bytes, wanted.file_target),
+            ]
+    for step, counts in suite.frontend.items():
+        if step == 10:
+            figures += [
+                ("the front end's instructions", counts.instructions_per_frame, FRONTEND_TARGET),
+                ("the front end's flash", counts.flash_bytes, FRONTEND_FLASH_TARGET),
+                ("the front end's RAM", counts.state_bytes + counts.stack_bytes, FRONTEND_RAM_TARGET),
+            ]
+    missed = [
+        f"{name} by {value / target - 1:.1%}" for name, value, target in figures if target and value > target
+    ]
+    return f"Targets not reached: {', '.join(missed)}." if missed else "All targets are reached."
 
 
 def _or_blank(number: float | None) -> str:
