@@ -17,18 +17,12 @@ int32_t cpm_any(unsigned flags, const cpm_requant *requant, int32_t sum, uint32_
     return out < low ? low : out > high ? high : (int32_t)out;
 }
 
-void cpm_finish(const cpm_model *model, const cpm_op *op, const cpm_requant *requant, uint32_t n, uint32_t c,
-                uint32_t count, const int32_t *sum, int8_t *out) {
-    const int32_t *const end = sum + count;
-    const uint32_t *multiplier = (const uint32_t *)cpm_data(model, requant->at) + n;
-    const int8_t *shift = (const int8_t *)(multiplier + n) + c;
-    multiplier += c;
-    out += c;
-    if (op->flags & CPM_FAST) {
-        const int32_t twice = 2 * requant->out_zero + 1, low = requant->low, high = requant->high;
-        const bool nonneg = op->flags & CPM_NONNEG;
-        for (const int32_t *const most = end - count % 4; sum != most;
-             sum += 4, multiplier += 4, shift += 4, out += 4) {
+/* Outputs with CPM_FAST; a multiple of 4 of them. */
+static __attribute__((noinline)) void fast(const cpm_requant *requant, bool nonneg,
+                                           const uint32_t *multiplier, const int8_t *shift,
+                                           const int32_t *sum, const int32_t *end, int8_t *out) {
+    const int32_t twice = 2 * requant->out_zero + 1, low = requant->low, high = requant->high;
+    for (; sum != end; sum += 4, multiplier += 4, shift += 4, out += 4) {
 /* Multiplier and shift are read where they are needed. */
 #define OUTPUT(i)                                                                                            \
     if (sum[i] > 0) {                                                                                        \
@@ -36,13 +30,33 @@ void cpm_finish(const cpm_model *model, const cpm_op *op, const cpm_requant *req
     } else {                                                                                                 \
         out[i] = (int8_t)(nonneg ? low : cpm_below(sum[i], multiplier[i], shift[i], twice, low));            \
     }
-            OUTPUT(0)
-            OUTPUT(1)
-            OUTPUT(2)
-            OUTPUT(3)
-        }
+        OUTPUT(0)
+        OUTPUT(1)
+        OUTPUT(2)
+        OUTPUT(3)
     }
-    for (; sum != end; sum++) {
-        *out++ = (int8_t)cpm_any(op->flags, requant, *sum, *multiplier++, *shift++);
+}
+
+/* Outputs with any flags, any number of them. */
+static __attribute__((noinline)) void rest(const cpm_requant *requant, unsigned flags,
+                                           const uint32_t *multiplier, const int8_t *shift,
+                                           const int32_t *sum, const int32_t *end, int8_t *out) {
+    const uint32_t count = (uint32_t)(end - sum);
+    uint32_t i = flags & CPM_FAST ? count & ~3u : 0;
+    fast(requant, flags & CPM_NONNEG, multiplier, shift, sum, sum + i, out);
+    for (; i < count; i++) {
+        out[i] = (int8_t)cpm_any(flags, requant, sum[i], multiplier[i], shift[i]);
+    }
+}
+
+void cpm_finish(const cpm_model *model, const cpm_op *op, const cpm_requant *requant, uint32_t n, uint32_t c,
+                uint32_t count, const int32_t *sum, int8_t *out) {
+    const uint32_t *const multiplier = (const uint32_t *)cpm_data(model, requant->at) + n + c;
+    const int8_t *const shift = (const int8_t *)(multiplier - c + n) + c;
+    const unsigned flags = op->flags;
+    if (flags & CPM_FAST && count % 4 == 0) {
+        fast(requant, flags & CPM_NONNEG, multiplier, shift, sum, sum + count, out + c);
+    } else {
+        rest(requant, flags, multiplier, shift, sum, sum + count, out + c);
     }
 }

@@ -17,9 +17,11 @@
  *                = (((u + 1) >> r) + 2 * zero + 1) >> 1
  *
  * since cutting off bits twice is cutting them off once. For x < 0, halves away from zero make it v - 1
- * instead of v wherever v < 0, so u - 1 instead of u + 1. Where x < 0 but v == 0, u is -1 or 0 (0 only for
- * x == 0), and u - 1 gives zero as well: (-2 >> r) is -1 or, for r == 1, also -1; 2 * zero, halved, is zero.
- * If zero is also the low end of the range, as with a RELU, whatever is not positive gives that end.
+ * instead of v wherever v < 0, so u - 1 instead of u + 1. Where x <= 0 but v == 0, u is -1 or 0, and u - 1
+ * serves as well: (u - 1) >> r is -1, and (-1 + 2 * zero + 1) >> 1 is zero.
+ *
+ * So a sum above 0 gives no output below zero, and needs no care for the low end of the range; a sum below 0
+ * needs none for the high end. If zero is the low end, as with a RELU, a sum of at most 0 gives just that.
  */
 #ifndef CICADA_RUNTIME_REQUANT_H
 #define CICADA_RUNTIME_REQUANT_H
