@@ -82,8 +82,8 @@ engine: $(STAMP)  ## build the engine's shared library
 modules: $(STAMP)  ## build MicroPython with the C modules for this machine and for RV32
 	@$(CICADA) modules
 
-bench: $(STAMP)  ## instructions of the front end (RV32IMC under QEMU); what updates cost on the twin
-	@$(CICADA) bench
+bench: $(STAMP)  ## what the engine costs (RV32IMC under QEMU), MODELS=folder of others; what updates cost on the twin
+	@$(CICADA) bench $(if $(MODELS),--models "$(MODELS)")
 	@$(CICADA) bench updates
 
 test: $(STAMP)  ## the whole test suite

@@ -89,6 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     bench.add_argument("--write", action="store_true", help="put the figures into docs/bench.md")
     bench.add_argument("--json", action="store_true", help="engine: print JSON")
+    bench.add_argument("--models", type=Path, metavar="FOLDER", help="engine: published models, too")
     bench.add_argument("--host", action="store_true", help="engine: a quick look at times on this machine")
     bench.set_defaults(run=_bench)
 
@@ -126,12 +127,12 @@ def _bench(options: argparse.Namespace) -> int:
     if options.what == "updates":
         from cicada.tools.bench.updates import updates
 
-        if options.json or options.host:
-            raise UserError("--json and --host are for the engine: leave out 'updates'")
+        if options.json or options.host or options.models:
+            raise UserError("--json, --host and --models are for the engine: leave out 'updates'")
         return updates(options.write)
     from cicada.tools.bench.command import bench
 
-    return bench(options.write, options.json, options.host)
+    return bench(options.write, options.json, options.host, options.models)
 
 
 def _engine(options: argparse.Namespace) -> int:

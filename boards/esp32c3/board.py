@@ -69,9 +69,9 @@ CYCLES = {
     # A packed model knows how many RV32IMC instructions it takes. Person detection is 58.2 M of them with
     # ESP-NN's C kernels (GCC 14.2 -O2, counted once, not by this repository): 68.2 M cycles / 58.2 M.
     "per_instruction": 1.17,
-    # 42 964 RV32IMC instructions a frame at a 20 ms step (GCC 12.2 -O2; `make bench` counts them); 1.22
-    # cycles an instruction as for person detection on the ESP32.
-    "per_frame": 52_000,
+    # 42 964 RV32IMC instructions a frame at a 20 ms step (GCC 12.2 -O2; `make bench` counts them), 1.17
+    # cycles each, as for models.
+    "per_frame": 50_300,
     # Reading through the SPI driver: an assumption of 10 MB/s.
     "per_flash_byte": 16,
 }

@@ -70,9 +70,9 @@ CYCLES = {
     # A packed model knows how many RV32IMC instructions it takes, and does not use this chip's vector unit.
     # The ESP32's 1.57 cycles each: it has the same instruction set but for that unit. An assumption.
     "per_instruction": 1.57,
-    # 42 964 RV32IMC instructions a frame at a 20 ms step (GCC 12.2 -O2; `make bench` counts them); 1.22
-    # cycles an instruction as for person detection on the ESP32.
-    "per_frame": 52_000,
+    # 42 964 RV32IMC instructions a frame at a 20 ms step (GCC 12.2 -O2; `make bench` counts them), 1.57
+    # cycles each, as for models.
+    "per_frame": 67_500,
     # Reading through the SPI driver: an assumption of 10 MB/s.
     "per_flash_byte": 24,
 }

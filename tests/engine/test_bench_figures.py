@@ -31,7 +31,7 @@ def check(measured: suite.Suite) -> None:
     assert record.worse(figures, recorded) == []
 
 
-def check_model(name: str, folder: Path = suite.FOLDER) -> None:
+def check_model(name: str, folder: Path | None = None) -> None:
     source = next(one for one in suite.sources(folder) if one[0] == name)
     measured = suite.measure_model(*source)
     check(suite.Suite((measured,), 0, 0, {}))

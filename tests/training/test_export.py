@@ -16,6 +16,7 @@ ABOUT = {
     "frontend": {"rate": 16000, "window_ms": 30, "step_ms": 20, "channels": 40, "frames": 49},
     "input": {"shape": [1, 49, 40, 1], "scale": 1 / 128, "zero_point": 0},
     "output": {"shape": [1, 4], "scale": 1 / 256, "zero_point": -128},
+    "engine": "packed",
     "arena": 23456,
     "decision": {"hop_frames": 5, "window": 4, "threshold": 0.85, "refractory_ms": 1000},
 }

@@ -15,6 +15,7 @@ import pytest
 from cicada.tools.errors import UserError
 from cicada.tools.tflm import Interpreter
 from cicada.training import container, pipeline, selftest
+from cicada.training.pack import format, pack
 from cicada.training.pipeline import Result
 from support.chirps import make
 
@@ -46,9 +47,11 @@ def test_the_model_learnt_something(made):
 
 def test_artefacts_belong_together(made):
     folder, _, result = made
-    blob = (folder / "kws" / "kws.tflite").read_bytes()
+    tflite = (folder / "kws" / "kws.tflite").read_bytes()
+    blob = (folder / "kws" / "kws.cpm").read_bytes()
     manifest, model = container.unpack((folder / "kws" / "kws.cmod").read_bytes())
-    assert bytes(model) == blob and len(blob) == result.model_bytes
+    assert bytes(model) == blob == pack(tflite).blob and len(blob) == result.model_bytes
+    assert manifest["engine"] == result.engine == "packed"
     assert manifest["labels"] == result.labels and manifest["type"] == "kws"
     assert manifest["frontend"] == {
         "rate": 16000,
@@ -59,10 +62,14 @@ def test_artefacts_belong_together(made):
     }
     assert manifest["input"] == {"shape": [1, 49, 40, 1], "scale": 1 / 128, "zero_point": 0}
     assert manifest["output"] == {"shape": [1, 4], "scale": 1 / 256, "zero_point": -128}
-    assert manifest["arena"] == result.arena_bytes == Interpreter(blob).arena
+    assert manifest["arena"] == result.arena_bytes == format.unpack(blob).header["arena"]
+    assert result.metrics["model"]["forms"]["TFLM"] == {
+        "bytes": len(tflite),
+        "arena": Interpreter(tflite).arena,
+    }
     assert manifest["macs"] == result.macs and manifest["data"] == result.source
     assert manifest["decision"] == result.metrics["decision"]
-    assert manifest["selftest"] == selftest.vector(Interpreter(blob))
+    assert manifest["selftest"] == selftest.vector(Interpreter(tflite))
     header = (folder / "kws" / "kws_model.h").read_text()
     assert hashlib.sha256(blob).hexdigest() in header and f"KWS_MODEL_LEN {len(blob)}" in header
     first = ", ".join(f"0x{byte:02x}" for byte in blob[:16])
@@ -71,6 +78,20 @@ def test_artefacts_belong_together(made):
         assert picture.read_bytes()[:4] == b"\x89PNG"
     metrics = json.loads((folder / "kws" / "metrics.json").read_text())
     assert metrics == result.metrics
+
+
+def test_the_interpreter_can_be_kept(made):
+    folder, recordings, result = made
+    kept = pipeline.train(
+        recordings, WORDS, folder / "tflm", budget="tiny", cache=folder / "cache", engine="tflm"
+    )
+    tflite = (folder / "tflm" / "kws.tflite").read_bytes()
+    manifest, model = container.unpack((folder / "tflm" / "kws.cmod").read_bytes())
+    assert bytes(model) == tflite == (folder / "kws" / "kws.tflite").read_bytes()
+    assert manifest["engine"] == kept.engine == "TFLM"
+    assert manifest["arena"] == kept.arena_bytes == Interpreter(tflite).arena
+    assert f"KWS_MODEL_LEN {len(tflite)}" in (folder / "tflm" / "kws_model.h").read_text()
+    assert kept.accuracy == result.accuracy
 
 
 def test_a_second_run_is_quick_and_needs_no_tensorflow(made):

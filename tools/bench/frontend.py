@@ -18,8 +18,9 @@ from cicada.tools.engine import CHANNELS, ENGINE, RATE
 from cicada.tools.errors import UserError
 from cicada.tools.stages import hash_files, stage
 
-#: Cycles an ESP32 takes for an instruction; the source is given with ``per_frame`` in boards/twin/board.py.
-CYCLES_PER_INSTRUCTION = 1.22
+#: Cycles an ESP32 takes for one RV32IMC instruction: ``per_instruction`` of boards/twin/board.py, which
+#: gives its source.
+CYCLES_PER_INSTRUCTION = 1.57
 #: Longest sound the harness has room for, seconds.
 LONGEST_S = 16
 

@@ -52,14 +52,14 @@ def run(blob: bytes, values: NDArray[np.uint8], count_operators: bool = False) -
         return packed.read_output(folder, blobs.about(blob).output_bytes)
 
 
-def parts() -> list[Sheet | str]:
-    """Measure all models and return a table.
+def parts(folder: Path | None = None) -> list[Sheet | str]:
+    """Measure all models, also those in ``folder``, and return a table.
 
     Raises:
         UserError: as :func:`run`, or a model cannot be packed.
     """
     rows = []
-    for name, _, model in suite.sources():
+    for name, _, model in suite.sources(folder):
         blob = pack(model).blob
         about, values = blobs.about(blob), packed.inputs(blob)
         times = max(_MACS // about.macs, _LEAST)

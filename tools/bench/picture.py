@@ -33,7 +33,6 @@ def draw(suite: Suite, path: Path) -> None:
             bars = axes[0].barh(at + 0.27 * (number - 1), values, 0.25, color=colour, label=label)
             axes[0].bar_label(bars, fmt="{:.1f}", padding=2, fontsize=7)
         axes[0].set_title("Instructions a multiply-accumulate (RV32IMC)")
-        axes[0].legend(loc="lower right", fontsize=8)
         rows = (
             (_ESPNN, [model.reference.arena for model in models]),
             (_OURS, [model.cost.arena_bytes + model.cost.model_bytes for model in models]),
@@ -43,6 +42,7 @@ def draw(suite: Suite, path: Path) -> None:
             bars = axes[1].barh(at + 0.3 * (number - 0.5), kilobytes, 0.28, color=colour)
             axes[1].bar_label(bars, fmt="{:.1f}", padding=2, fontsize=7)
         axes[1].set_title("RAM, kB")
+        axes[1].legend(*axes[0].get_legend_handles_labels(), loc="upper right", fontsize=8)
         for axis in axes:
             axis.set_yticks(at, [model.name for model in models])
             axis.invert_yaxis()

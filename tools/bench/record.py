@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from cicada.tools.bench.suite import Suite
-from cicada.tools.paths import ROOT
 from cicada.tools.stages import write_atomic
 
 #: Where the figures are kept.
-RECORD = ROOT / "tests" / "engine" / "instructions.json"
+RECORD = Path(__file__).with_name("recorded.json")
 #: By how much a figure may exceed the recorded one: as a factor, and then as a number.
 LIMITS: dict[str, tuple[float, int]] = {
     "instructions": (1.02, 0),

@@ -13,13 +13,11 @@ from cicada.tools.bench import frontend, packed
 from cicada.tools.bench.baseline import REFERENCES, Reference
 from cicada.tools.errors import UserError, from_os_error
 from cicada.tools.packed import PackedModel
-from cicada.tools.paths import FIRMWARE, ROOT
+from cicada.tools.paths import FIRMWARE
 from cicada.training.pack import pack
 
 #: Name of the project's own model in tables and records.
 BUILT_IN = "built-in kws"
-#: Folder of the reference models, which is not part of the repository.
-FOLDER = ROOT.parent / "shared" / "data" / "models"
 #: Milliseconds from frame to frame that are counted.
 STEPS = (10, 20)
 
@@ -61,15 +59,18 @@ class Suite:
         return {"models": models, "frontend": steps} | sizes
 
 
-def sources(folder: Path = FOLDER) -> Iterator[tuple[str, Reference | None, bytes]]:
+def sources(folder: Path | None = None) -> Iterator[tuple[str, Reference | None, bytes]]:
     """Name, reference and ``.tflite`` of each model that is here: the project's own, then reference models.
+
+    Args:
+        folder: of reference models, by the names in :data:`cicada.tools.bench.baseline.REFERENCES`.
 
     Raises:
         UserError: a file cannot be read.
     """
     try:
         yield BUILT_IN, None, (FIRMWARE / "models" / "kws.tflite").read_bytes()
-        for reference in REFERENCES:
+        for reference in REFERENCES if folder else ():
             path = folder / f"{reference.file}.tflite"
             if path.exists():
                 yield reference.name, reference, path.read_bytes()
@@ -93,13 +94,16 @@ def measure_model(name: str, reference: Reference | None, model: bytes) -> Model
     return Model(name, reference, len(model), cost)
 
 
-def measure() -> Suite:
+def measure(folder: Path | None = None) -> Suite:
     """Measure everything; takes about half a minute.
+
+    Args:
+        folder: of reference models to measure, too.
 
     Raises:
         UserError: as :func:`measure_model`.
     """
     counts = {step: frontend.count_frontend(step) for step in STEPS}
     flash = packed.flash()
-    models = tuple(measure_model(*source) for source in sources())
+    models = tuple(measure_model(*source) for source in sources(folder))
     return Suite(models, flash, packed.flash(library=True) - flash, counts)
