@@ -23,6 +23,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     pack.add_argument(
         "-o", "--out", type=Path, help="file to write (default: beside the model, .cpm or .cmod)"
     )
+    pack.add_argument("--into", type=Path, metavar="CMOD", help="put it into this container instead")
     pack.add_argument("--c-array", type=Path, metavar="FOLDER", help="write it as C there, too")
     pack.add_argument(
         "--plain", action="store_true", help="for boards with accelerated kernels (ESP-NN on ESP32-S3)"
@@ -43,7 +44,12 @@ def _pack(options: argparse.Namespace) -> int:
     if model[:3] == b"CPM":
         raise UserError(f"{source} is a packed model already: give the .tflite it was made of")
     made = _packed(source, model, options.plain)
-    if about is None:
+    if options.into:
+        about, _ = _open(options.into)
+        if about is None:
+            raise UserError(f"--into {options.into}: that is no container (.cmod)")
+        out, blob = options.out or options.into, _repacked(about, made)
+    elif about is None:
         out, blob = options.out or source.with_suffix(".cpm"), made.blob
     else:
         out, blob = options.out or source, _repacked(about, made)

@@ -55,6 +55,20 @@ def test_a_container_keeps_its_manifest_and_gets_the_packed_model(tmp_path):
     assert found["labels"] == ["a", "b"] and found["engine"] == "packed" and found["arena"] == made.plan.arena
 
 
+def test_a_container_gets_another_form_of_its_model(tmp_path):
+    path = tmp_path / "mine.cmod"
+    path.write_bytes(container.pack({"type": "kws", "labels": ["a"]}, b"whatever it was"))
+    assert cicada("pack", TFLITE, "--into", path).returncode == 0
+    found, model = container.unpack(path.read_bytes())
+    assert bytes(model) == pack(TFLITE.read_bytes()).blob and found["labels"] == ["a"]
+    assert "no container" in refused("pack", TFLITE, "--into", TFLITE)
+
+
+def test_the_built_in_model_is_packed_as_it_would_be_now():
+    _, model = container.unpack((FIRMWARE / "models" / "kws.cmod").read_bytes())
+    assert bytes(model) == pack(TFLITE.read_bytes()).blob  # else: cicada pack kws.tflite --into kws.cmod
+
+
 def test_inspect_says_the_same_of_a_model_before_and_after(tmp_path):
     cicada("pack", TFLITE, "-o", tmp_path / "kws.cpm")
     before, after = (
