@@ -21,12 +21,9 @@ static bool right(int shift) {
 
 static const char *check(const cpm_checker *checker, const cpm_op *op) {
     const cpm_binary *const add = (const void *)op;
-    if (!cpm_binary_fits(checker, op) || !right(add->a_shift) || !right(add->b_shift) ||
-        !right(add->out_shift) || add->left < 1 || add->left > 20 ||
-        (!is_half(add->a_multiplier, add->a_shift) && !is_half(add->b_multiplier, add->b_shift))) {
-        return cpm_unfit;
-    }
-    return NULL;
+    return cpm_fits(cpm_binary_fits(checker, op) && right(add->a_shift) && right(add->b_shift) &&
+                    right(add->out_shift) && add->left >= 1 && add->left <= 20 &&
+                    (is_half(add->a_multiplier, add->a_shift) || is_half(add->b_multiplier, add->b_shift)));
 }
 
 /* How M rounds, by what requant.h proves: for |x| < 2^30, with u the high half of 2 * x * multiplier,
@@ -49,8 +46,10 @@ static inline int32_t scale_twice(int32_t twice, scaling s) {
 }
 
 /* Operands have at most nine bits and a sign, so their sum is less than 2^30 in magnitude. */
-static void values(const cpm_binary *add, const int8_t *a, uint32_t step_a, const int8_t *b, uint32_t step_b,
-                   int8_t *out, uint32_t count) {
+static void values(const cpm_model *model, const cpm_op *op, const int8_t *a, uint32_t step_a,
+                   const int8_t *b, uint32_t step_b, int8_t *out, uint32_t count) {
+    const cpm_binary *const add = (const void *)op;
+    (void)model;
     int32_t sign_a = 1, sign_b = add->b_negative ? -1 : 1;
     int32_t offset_a = add->a_offset, offset_b = add->b_offset;
     uint32_t multiplier = add->b_multiplier;
@@ -78,7 +77,7 @@ static void values(const cpm_binary *add, const int8_t *a, uint32_t step_a, cons
 }
 
 static void run(const cpm_model *model, const cpm_op *op) {
-    cpm_binary_each(model, op, values);
+    cpm_each(model, op, 2, values);
 }
 
 const cpm_kernel cpm_kernel_add = {check, run};

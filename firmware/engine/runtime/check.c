@@ -11,7 +11,11 @@
 /* Steps of inner loops at most, in one invoke and in a self-test: some minutes on a small CPU. */
 #define WORK_MAX (UINT32_MAX - 1)
 
-const char cpm_unfit[] = "an operator whose places, shapes or numbers do not fit";
+const char cpm_unfit[] = "an operator that does not fit";
+
+const char *cpm_fits(bool fits) {
+    return fits ? NULL : cpm_unfit;
+}
 
 bool cpm_in_blob(const cpm_checker *checker, uint32_t at, uint64_t size) {
     return at % 4 == 0 && at <= checker->size && size <= checker->size - at;
@@ -47,13 +51,10 @@ bool cpm_views_fit(const cpm_checker *checker, const cpm_op *op, size_t size) {
 }
 
 bool cpm_requant_fits(const cpm_checker *checker, const cpm_requant *requant, unsigned flags, uint32_t n) {
-    const uint32_t filled = (n + 3) / 4 * 4;
-    if (!cpm_in_blob(checker, requant->at, (uint64_t)n * 8 + filled) || requant->low > requant->high ||
-        requant->out_zero < INT8_MIN || requant->out_zero > INT8_MAX) {
-        return false;
-    }
     const bool fast = flags & CPM_FAST;
-    if (flags & CPM_NONNEG && (!fast || requant->low != requant->out_zero)) {
+    if (!cpm_in_blob(checker, requant->at, n * 8 + (n + 3) / 4 * 4) || requant->low > requant->high ||
+        requant->out_zero != (int8_t)requant->out_zero ||
+        (flags & CPM_NONNEG && (!fast || requant->low != requant->out_zero))) {
         return false;
     }
     const int32_t *const bias = (const void *)(checker->blob + requant->at);
@@ -65,7 +66,7 @@ bool cpm_requant_fits(const cpm_checker *checker, const cpm_requant *requant, un
     for (uint32_t i = 0; i < n; i++) {
         const uint32_t m = multiplier[i];
         faults |= ((uint32_t)bias[i] + (1u << 30)) > 1u << 31;
-        faults |= (m != 0) & (m >> 31 ^ 1);
+        faults |= m - 1 < INT32_MAX; /* neither 0 nor with its top bit set */
         faults |= (unsigned)(shift[i] - lowest) > span;
     }
     return faults == 0;
@@ -89,48 +90,42 @@ static uint32_t times(uint32_t a, uint32_t b) {
     return product > UINT32_MAX ? UINT32_MAX : (uint32_t)product;
 }
 
-static uint32_t bytes_of(const cpm_view *view) {
-    return times((uint32_t)view->h * view->w, view->c);
-}
-
 uint32_t cpm_work(const cpm_op *op) {
-    const cpm_conv *const conv = (const void *)op; /* as far as they go, most records are like this one */
-    uint32_t taps = 1, channels = 1;
+    enum {
+        CONVS = 1 << CPM_CONV | 1 << CPM_PLAIN_CONV,
+        DEPTHWISE = 1 << CPM_DEPTHWISE | 1 << CPM_PLAIN_DEPTHWISE | 1 << CPM_COLUMN,
+        WINDOWS = CONVS | DEPTHWISE | 1 << CPM_AVERAGE_POOL | 1 << CPM_MAX_POOL,
+        BINARIES = 1 << CPM_ADD | 1 << CPM_MUL,
+    };
+    if (op->kind == CPM_COPY) {
+        const uint16_t *const dims = ((const cpm_copy *)(const void *)op)->dims;
+        return times((uint32_t)dims[0] * dims[1], (uint32_t)dims[2] * dims[3]);
+    }
+    const cpm_conv *const conv = (const void *)op; /* as far as they go, all others are like this one */
+    const cpm_window *const w = &conv->window;
     const cpm_view *view = &conv->in; /* the larger one of those without a window */
-    switch (op->kind) {
-    case CPM_CONV:
-    case CPM_PLAIN_CONV:
-        channels = conv->in.c; /* fall through */
-    case CPM_PLAIN_DEPTHWISE:
-    case CPM_COLUMN:
-    case CPM_AVERAGE_POOL:
-    case CPM_MAX_POOL:
-        taps = (uint32_t)conv->window.kernel_h * conv->window.kernel_w;
+    const unsigned kind = 1u << op->kind;
+    uint32_t each = 1; /* steps for a value of it */
+    if (kind & WINDOWS) {
         view = &conv->out;
-        break;
-    case CPM_DEPTHWISE: {
+        each = (uint32_t)w->kernel_h * w->kernel_w;
+    }
+    if (kind & CONVS) {
+        each *= conv->in.c;
+    }
+    if (op->kind == CPM_DEPTHWISE) {
         /* In strips of a row each, all input between the first and the last taps is gathered anew. */
-        const cpm_window *const window = &conv->window;
-        taps = times(CPM_EXTENT(2u, window->stride_h, window->kernel_h, window->dilation_h),
-                     CPM_EXTENT(2u, window->stride_w, window->kernel_w, window->dilation_w));
-        view = &conv->out;
-        break;
+        each = times(CPM_EXTENT(2u, w->stride_h, w->kernel_h, w->dilation_h),
+                     CPM_EXTENT(2u, w->stride_w, w->kernel_w, w->dilation_w));
     }
-    case CPM_DENSE:
-        channels = conv->out.c;
-        break;
-    case CPM_ADD:
-    case CPM_MUL:
+    if (op->kind == CPM_DENSE) {
+        each = conv->out.c;
+    }
+    if (kind & BINARIES) {
         view = &((const cpm_binary *)(const void *)op)->out;
-        break;
-    case CPM_COPY: {
-        const cpm_copy *const copy = (const void *)op;
-        return times(times((uint32_t)copy->dims[0] * copy->dims[1], copy->dims[2]), copy->dims[3]);
     }
-    default:
-        break;
-    }
-    return times(times(bytes_of(view), taps), channels);
+    /* The view fits the arena. */
+    return times((uint32_t)view->h * view->w * view->c, each);
 }
 
 static bool io_fits(const cpm_checker *checker, const cpm_io *io) {
@@ -172,10 +167,10 @@ static const char *check_op(const cpm_checker *checker, const cpm_op *op) {
     const unsigned count = checker->header->rings;
     if (op->in_ring > count || op->out_ring > count || op->advance > count ||
         (op->advance != 0 && op->advance_rows > rings(checker)[op->advance - 1].rows)) {
-        return "an operator's ring does not exist";
+        return "a ring does not fit";
     }
     if (op->kind >= CPM_KINDS || cpm_kernels[op->kind] == NULL) {
-        return "an operator that this firmware does not have";
+        return "an operator that the firmware does not have";
     }
     return cpm_kernels[op->kind]->check(checker, op);
 }
@@ -215,15 +210,15 @@ const char *cpm_check(const void *blob, size_t size) {
         return "not a packed model";
     }
     if (header->version != CPM_VERSION) {
-        return "a packed model of another version";
+        return "of another version";
     }
     if (header->header_size != sizeof(cpm_header) || header->size != size || size % 4 != 0) {
-        return "not whole: its length is another";
+        return "not of the length that it says";
     }
     const cpm_checker checker = {blob, header->size - 4, header};
     const uint32_t *const crc = (const void *)(checker.blob + checker.size);
     if (cpm_crc32_words(blob, checker.size / 4) != *crc) {
-        return "damaged: its CRC is another";
+        return "damaged: its CRC differs";
     }
     if (header->arena > ARENA_MAX) {
         return "too large an arena";

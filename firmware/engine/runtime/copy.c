@@ -3,14 +3,11 @@
  *     out[out_at + i * out_step[0] + ... + l * out_step[3]] = in[in_at + i * in_step[0] + ... + l *
  * in_step[3]]
  */
+#include "small.h"
+
 #include <string.h>
 
 #include "kernel.h"
-
-#if defined(__GNUC__) && !defined(__clang__)
-/* The time goes into memmove, and flash is dear. */
-#pragma GCC optimize("Os")
-#endif
 
 /* One side: where it begins, how far it goes, and in which ring. */
 static bool side_fits(const cpm_checker *checker, uint32_t at, const uint16_t *dims, const int32_t *steps,
@@ -19,31 +16,32 @@ static bool side_fits(const cpm_checker *checker, uint32_t at, const uint16_t *d
     const uint32_t arena = header->arena; /* less than 2^29 */
     uint32_t below = 0, above = 0;        /* bytes from `at` to the lowest and to the highest one */
     for (unsigned i = ring != 0; i < 4; i++) {
-        const uint32_t step = steps[i] < 0 ? 0 - (uint32_t)steps[i] : (uint32_t)steps[i];
-        const uint64_t reach = (uint64_t)step * (dims[i] - 1u);
-        if (reach > arena) {
+        const int32_t step = steps[i];
+        const uint64_t reach = (uint64_t)(step < 0 ? 0 - (uint32_t)step : (uint32_t)step) * (dims[i] - 1u);
+        if (dims[i] == 0 || reach > arena) {
             return false;
         }
-        *(steps[i] < 0 ? &below : &above) += (uint32_t)reach;
+        *(step < 0 ? &below : &above) += (uint32_t)reach;
     }
-    if (ring == 0) {
-        return at < arena && below <= at && above < arena - at;
+    uint32_t size = arena;
+    if (ring != 0) { /* all but the rows stays within a row */
+        const cpm_ring *const r =
+            (const cpm_ring *)(const void *)(checker->blob + header->rings_at) + (ring - 1);
+        size = r->row;
+        if ((uint32_t)steps[0] != size || dims[0] - 1u >= r->rows || at >= size * r->rows) {
+            return false;
+        }
+        at %= size;
     }
-    const cpm_ring *const r = (const cpm_ring *)(const void *)(checker->blob + header->rings_at) + (ring - 1);
-    const uint32_t column = at % r->row;
-    return (uint32_t)steps[0] == r->row && dims[0] <= r->rows && at < r->row * r->rows && below <= column &&
-           above < r->row - column;
+    return at < size && below <= at && above < size - at;
 }
 
 static const char *check(const cpm_checker *checker, const cpm_op *op) {
     const cpm_copy *const copy = (const void *)op;
-    if (!CPM_LENGTH(op, cpm_copy) || copy->dims[0] == 0 || copy->dims[1] == 0 || copy->dims[2] == 0 ||
-        copy->dims[3] == 0 || !side_fits(checker, copy->in_at, copy->dims, copy->in_step, op->in_ring) ||
-        !side_fits(checker, copy->out_at, copy->dims, copy->out_step, op->out_ring) ||
-        (copy->contiguous && (copy->in_step[3] != 1 || copy->out_step[3] != 1))) {
-        return cpm_unfit;
-    }
-    return NULL;
+    return cpm_fits(CPM_LENGTH(op, cpm_copy) &&
+                    side_fits(checker, copy->in_at, copy->dims, copy->in_step, op->in_ring) &&
+                    side_fits(checker, copy->out_at, copy->dims, copy->out_step, op->out_ring) &&
+                    (!copy->contiguous || (copy->in_step[3] == 1 && copy->out_step[3] == 1)));
 }
 
 static void run(const cpm_model *model, const cpm_op *op) {

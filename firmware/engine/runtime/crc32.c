@@ -11,6 +11,8 @@
  * Q; of all sums of six such powers it is the one of the lowest degree. To reduce by a sparse multiple is the
  * idea of Sam Russell's "Chorba" (arXiv:2412.16398).
  */
+#include "small.h"
+
 #include "crc32.h"
 
 #define DEGREE 203
@@ -39,48 +41,43 @@ uint32_t cpm_crc32(uint32_t before, const uint8_t *bytes, size_t count) {
     return ~crc;
 }
 
-/* Place of the word `delay` words before the one at `at`, in a ring of DEGREE words. */
-static inline uint32_t earlier(uint32_t at, uint32_t delay) {
-    return at < delay ? at + DEGREE - delay : at - delay;
-}
-
-static inline uint32_t smaller(uint32_t a, uint32_t b) {
-    return a < b ? a : b;
+static inline const uint32_t *later(const uint32_t *a, const uint32_t *b) {
+    return a > b ? a : b;
 }
 
 uint32_t cpm_crc32_words(const void *words, size_t count) {
     const word_t *word = words;
-    /* The last DEGREE reduced words as a ring. The first one of the message finds the register full of ones.
-     */
+    /* The last DEGREE reduced words as a ring: the next one goes `to` where the oldest one is, which it sees,
+     * and a to d are the others that it sees. The first one finds the register full of ones. */
     uint32_t ring[DEGREE] = {UINT32_MAX};
-    uint32_t at = 0, crc = 0;
+    const uint32_t *const end = ring + DEGREE;
+    uint32_t *to = ring, crc = 0;
+    const uint32_t *a = end - 17, *b = end - 80, *c = end - 118, *d = end - 124;
     while (count != 0) {
-        const uint32_t a = earlier(at, DEGREE - 186), b = earlier(at, DEGREE - 123);
-        const uint32_t c = earlier(at, DEGREE - 85), d = earlier(at, DEGREE - 79);
-        if (count <= DEGREE) {
-            const uint32_t left = *word++ ^ ring[at] ^ ring[a] ^ ring[b] ^ ring[c] ^ ring[d];
-            crc = shift_out(crc ^ left, 8);
-            ring[at] = 0;
-            at = at + 1 == DEGREE ? 0 : at + 1;
+        /* Pairs of words, as far as none of the five places comes to the ring's end. */
+        const size_t room = (size_t)(end - later(to, later(later(a, b), later(c, d))));
+        size_t pairs = count < DEGREE + room ? 0 : room / 2;
+        if (pairs != 0) {
+            count -= 2 * pairs;
+            do {
+                to[0] ^= word[0] ^ a[0] ^ b[0] ^ c[0] ^ d[0];
+                to[1] ^= word[1] ^ a[1] ^ b[1] ^ c[1] ^ d[1];
+                to += 2, word += 2, a += 2, b += 2, c += 2, d += 2;
+            } while (--pairs != 0);
+        } else {
+            *to ^= *word++ ^ *a++ ^ *b++ ^ *c++ ^ *d++;
+            if (count <= DEGREE) { /* of the last words nothing is left for others */
+                crc = shift_out(crc ^ *to, 8);
+                *to = 0;
+            }
+            to++;
             count--;
-            continue;
         }
-        /* As far as none of the five places comes to the ring's end; two at a time. */
-        uint32_t run = DEGREE - at;
-        run = smaller(run, smaller(smaller(DEGREE - a, DEGREE - b), smaller(DEGREE - c, DEGREE - d)));
-        run = count - DEGREE < run ? (uint32_t)(count - DEGREE) : run;
-        const uint32_t *from_a = ring + a, *from_b = ring + b, *from_c = ring + c, *from_d = ring + d;
-        uint32_t *to = ring + at;
-        for (uint32_t i = run / 2; i != 0; i--) {
-            to[0] ^= word[0] ^ from_a[0] ^ from_b[0] ^ from_c[0] ^ from_d[0];
-            to[1] ^= word[1] ^ from_a[1] ^ from_b[1] ^ from_c[1] ^ from_d[1];
-            to += 2, word += 2, from_a += 2, from_b += 2, from_c += 2, from_d += 2;
-        }
-        if (run % 2 != 0) {
-            *to ^= *word++ ^ *from_a ^ *from_b ^ *from_c ^ *from_d;
-        }
-        count -= run;
-        at = at + run == DEGREE ? 0 : at + run;
+        to = to == end ? ring : to;
+        a = a == end ? ring : a;
+        b = b == end ? ring : b;
+        c = c == end ? ring : c;
+        d = d == end ? ring : d;
     }
     return ~crc;
 }

@@ -5,7 +5,7 @@
 
 static const char *check(const cpm_checker *checker, const cpm_op *op) {
     const cpm_fill *const fill = (const void *)op;
-    return CPM_LENGTH(op, cpm_fill) && cpm_view_fits(checker, &fill->out, op->out_ring) ? NULL : cpm_unfit;
+    return cpm_fits(CPM_LENGTH(op, cpm_fill) && cpm_view_fits(checker, &fill->out, op->out_ring));
 }
 
 static void run(const cpm_model *model, const cpm_op *op) {

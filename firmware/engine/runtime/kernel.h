@@ -24,6 +24,9 @@ typedef void (*cpm_run_fn)(const cpm_model *model, const cpm_op *op);
 /* A phrase for kernels that need none of their own. */
 extern const char cpm_unfit[];
 
+/* What a check returns that has one: NULL if the record fits, else cpm_unfit. */
+const char *cpm_fits(bool fits);
+
 struct cpm_kernel {
     cpm_check_fn check;
     cpm_run_fn run;

@@ -4,32 +4,24 @@
  *
  * The compiler makes the table with the formulas of TensorFlow Lite's reference kernels.
  */
-#include "kernel.h"
+#include "binary.h"
 
 static const char *check(const cpm_checker *checker, const cpm_op *op) {
     const cpm_lut *const lut = (const void *)op;
-    if (!cpm_views_fit(checker, op, sizeof(cpm_lut)) || lut->in.h != lut->out.h || lut->in.w != lut->out.w ||
-        lut->in.c != lut->out.c || !cpm_in_blob(checker, lut->table, 256)) {
-        return cpm_unfit;
+    return cpm_fits(cpm_unary_fits(checker, op, sizeof(cpm_lut)) && cpm_in_blob(checker, lut->table, 256));
+}
+
+static void values(const cpm_model *model, const cpm_op *op, const int8_t *in, uint32_t step,
+                   const int8_t *same, uint32_t step_same, int8_t *out, uint32_t count) {
+    const int8_t *const table = cpm_data(model, ((const cpm_lut *)(const void *)op)->table);
+    (void)step, (void)same, (void)step_same;
+    for (const int8_t *const end = out + count; out != end;) {
+        *out++ = table[(uint8_t)*in++];
     }
-    return NULL;
 }
 
 static void run(const cpm_model *model, const cpm_op *op) {
-    const cpm_lut *const lut = (const void *)op;
-    const int8_t *const table = cpm_data(model, lut->table);
-    const bool whole = lut->in.pitch == lut->in.c && lut->out.pitch == lut->in.c;
-    const uint32_t count = whole ? (uint32_t)lut->in.w * lut->in.c : lut->in.c;
-    const uint32_t pixels = whole ? 1 : lut->in.w;
-    for (uint32_t y = 0; y < lut->in.h; y++) {
-        const int8_t *in = cpm_row_at(model, &lut->in, op->in_ring, y);
-        int8_t *out = cpm_row_at(model, &lut->out, op->out_ring, y);
-        for (uint32_t x = 0; x < pixels; x++, in += lut->in.pitch, out += lut->out.pitch) {
-            for (uint32_t i = 0; i < count; i++) {
-                out[i] = table[(uint8_t)in[i]];
-            }
-        }
-    }
+    cpm_each(model, op, 1, values);
 }
 
 const cpm_kernel cpm_kernel_lut = {check, run};

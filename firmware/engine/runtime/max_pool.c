@@ -5,23 +5,18 @@
  * Equals MaxPool of tensorflow/lite/kernels/internal/reference/integer_ops/pooling.h.
  */
 #include "area.h"
+#include "requant.h"
 
 static const char *check(const cpm_checker *checker, const cpm_op *op) {
-    return cpm_pool_fits(checker, op) ? NULL : cpm_unfit;
+    return cpm_fits(cpm_pool_fits(checker, op));
 }
 
-static void largest(const cpm_model *model, const cpm_op *op, const cpm_area *area, int8_t *out) {
+static void largest(const cpm_op *op, const cpm_area *area, const int32_t *found, uint32_t count,
+                    int8_t *out) {
     const cpm_pool *const pool = (const void *)op;
-    const uint32_t pitch = pool->in.pitch;
-    for (uint32_t k = 0; k < pool->in.c; k++) {
-        int32_t found = pool->low; /* a clamped maximum is the maximum from low on, cut at high */
-        for (uint32_t y = area->y0; y < area->y1; y++) {
-            const int8_t *in = cpm_row_at(model, &pool->in, op->in_ring, y) + area->x0 * pitch + k;
-            for (uint32_t left = area->x1 - area->x0; left != 0; left--, in += pitch) {
-                found = *in > found ? *in : found;
-            }
-        }
-        out[k] = (int8_t)(found > pool->high ? pool->high : found);
+    (void)area;
+    for (; count != 0; count--) {
+        *out++ = (int8_t)cpm_clamp(*found++, pool->low, pool->high);
     }
 }
 

@@ -10,27 +10,21 @@
 
 static const char *check(const cpm_checker *checker, const cpm_op *op) {
     const cpm_mean *const mean = (const void *)op;
-    if (!cpm_views_fit(checker, op, sizeof(cpm_mean)) || mean->in.c != mean->out.c ||
-        (mean->out.h != 1 && mean->out.h != mean->in.h) || (mean->out.w != 1 && mean->out.w != mean->in.w) ||
-        mean->shift < -30 || mean->shift > 31 || mean->low > mean->high ||
-        (uint32_t)mean->in.h * mean->in.w > 1u << 23) {
-        return cpm_unfit;
-    }
-    return NULL;
+    return cpm_fits(cpm_views_fit(checker, op, sizeof(cpm_mean)) && mean->in.c == mean->out.c &&
+                    (mean->out.h == 1 || mean->out.h == mean->in.h) &&
+                    (mean->out.w == 1 || mean->out.w == mean->in.w) && mean->shift >= -30 &&
+                    mean->shift <= 31 && mean->low <= mean->high &&
+                    (uint32_t)mean->in.h * mean->in.w <= 1u << 23);
 }
 
-static void average(const cpm_model *model, const cpm_op *op, const cpm_area *area, int8_t *out) {
+static void average(const cpm_op *op, const cpm_area *area, const int32_t *sums, uint32_t count,
+                    int8_t *out) {
     const cpm_mean *const mean = (const void *)op;
     const cpm_requant range = {.out_zero = mean->out_zero, .low = mean->low, .high = mean->high};
-    const uint32_t channels = mean->in.c;
-    for (uint32_t k = 0, count; k < channels; k += count) {
-        count = channels - k >= 4 ? 4 : 1;
-        int32_t sums[4];
-        cpm_sum(model, op, area, k, count, sums);
-        for (uint32_t i = 0; i < count; i++) {
-            const int32_t sum = (int32_t)((uint32_t)sums[i] + (uint32_t)mean->correction);
-            out[k + i] = (int8_t)cpm_any(0, &range, sum, mean->multiplier, mean->shift);
-        }
+    (void)area;
+    for (; count != 0; count--) {
+        const int32_t sum = (int32_t)((uint32_t)*sums++ + (uint32_t)mean->correction);
+        *out++ = (int8_t)cpm_any(0, &range, sum, mean->multiplier, mean->shift);
     }
 }
 

@@ -7,7 +7,7 @@
  * and one_over_one_plus_x_for_x_in_0_1 of gemmlowp's fixedpoint/fixedpoint.h, from where the constants are.
  * Qm.n is an int32_t with n bits after the point.
  */
-#include "kernel.h"
+#include "binary.h"
 
 /* A function that is no copy at each of its calls: a softmax is short, and flash is dear. */
 #define ONCE __attribute__((noinline))
@@ -17,16 +17,11 @@
 
 static const char *check(const cpm_checker *checker, const cpm_op *op) {
     const cpm_softmax *const softmax = (const void *)op;
-    if (!cpm_views_fit(checker, op, sizeof(cpm_softmax)) || softmax->in.h != softmax->out.h ||
-        softmax->in.w != softmax->out.w || softmax->in.c != softmax->out.c || softmax->in.c > CHANNELS_MAX) {
-        return cpm_unfit;
-    }
     /* No difference that counts becomes less than -31. */
-    if (softmax->multiplier > INT32_MAX || softmax->left_shift < 0 || softmax->left_shift > 31 ||
-        softmax->diff_min > 0 || 0 - (uint32_t)softmax->diff_min > 31u << 26 >> softmax->left_shift) {
-        return cpm_unfit;
-    }
-    return NULL;
+    return cpm_fits(cpm_unary_fits(checker, op, sizeof(cpm_softmax)) && softmax->in.c <= CHANNELS_MAX &&
+                    softmax->multiplier <= INT32_MAX && softmax->left_shift >= 0 &&
+                    softmax->left_shift <= 31 && softmax->diff_min <= 0 &&
+                    0 - (uint32_t)softmax->diff_min <= 31u << 26 >> softmax->left_shift);
 }
 
 /* SaturatingRoundingDoublingHighMul: the product of Qm.x and Qn.y as Q(m + n). Never both are -2^31. */
@@ -37,12 +32,6 @@ ONCE static int32_t product(int32_t a, int32_t b) {
 /* RoundingDivideByPOT of what is not negative. */
 static inline uint32_t shift_down(int32_t x, unsigned right) {
     return ((uint32_t)x + (1u << (right - 1))) >> right;
-}
-
-/* x * 2^left, saturated. */
-static int32_t shift_up(int32_t x, unsigned left) {
-    const int32_t limit = INT32_MAX >> left;
-    return x > limit ? INT32_MAX : x < -limit ? INT32_MIN : (int32_t)((uint32_t)x << left);
 }
 
 /* e^a as Q0.31 of a Q5.26 not above 0: a polynomial for -1/4 up to 0, and a factor for each bit above. */
@@ -69,14 +58,14 @@ static int32_t exponential(int32_t a) {
     return result;
 }
 
-/* 1 / (1 + a) as Q0.31 of a Q0.31 from 0 to 1: three steps of Newton's method. */
+/* 1 / (2 * a) as Q0.31 of a Q0.31 from 1/2 to 1: three steps of Newton's method. A step corrects by at most
+ * 1/17, so only the result can be too large, and is by a bit where a is 1/2. */
 static int32_t reciprocal(int32_t a) {
-    const int32_t half = (int32_t)(((uint32_t)a + (uint32_t)INT32_MAX + 1) / 2); /* (1 + a) / 2 */
-    int32_t x = 1515870810 /* 48/17 in Q2.29 */ + product(half, -1010580540 /* -32/17 */);
+    int32_t x = 1515870810 /* 48/17 in Q2.29 */ + product(a, -1010580540 /* -32/17 */);
     for (unsigned i = 0; i < 3; i++) {
-        x += shift_up(product(x, (1 << 29) - product(half, x)), 2);
+        x += product(x, (1 << 29) - product(a, x)) * 4;
     }
-    return shift_up(x, 1);
+    return x > INT32_MAX / 2 ? INT32_MAX : x * 2;
 }
 
 /* e to the scaled difference, Q0.31. */
@@ -98,13 +87,13 @@ static void pixel(const cpm_softmax *softmax, const int8_t *in, int8_t *out) {
     for (uint32_t k = 0; k < channels; k++) {
         sum += shift_down(weight(softmax, in[k] - largest), 12);
     }
-    unsigned zeros = 0; /* before the leading one */
-    for (uint32_t rest = sum; !(rest >> 31); rest <<= 1) {
-        zeros++;
+    /* The sum as 1/2 to 1, and how far its reciprocal goes to the right. From 512 on, sums leave a shift of
+     * 32 or more, and nothing of a Q0.31. */
+    unsigned right = 35;
+    for (; !(sum >> 31); sum <<= 1) {
+        right--;
     }
-    const int32_t inverse = reciprocal((int32_t)((sum << zeros) - (1u << 31)));
-    /* From 512 on, sums leave a shift of 32 or more, and nothing of a Q0.31. */
-    const unsigned right = 35 - zeros;
+    const int32_t inverse = reciprocal((int32_t)(sum >> 1));
     for (uint32_t k = 0; k < channels; k++) {
         const int32_t share = product(inverse, weight(softmax, in[k] - largest));
         const uint32_t value = right > 31 ? 0 : shift_down(share, right);
@@ -112,17 +101,17 @@ static void pixel(const cpm_softmax *softmax, const int8_t *in, int8_t *out) {
     }
 }
 
-static void run(const cpm_model *model, const cpm_op *op) {
+static void values(const cpm_model *model, const cpm_op *op, const int8_t *in, uint32_t step,
+                   const int8_t *same, uint32_t step_same, int8_t *out, uint32_t count) {
     const cpm_softmax *const softmax = (const void *)op;
-    for (uint32_t y = 0; y < softmax->in.h; y++) {
-        const int8_t *in = cpm_row_at(model, &softmax->in, op->in_ring, y);
-        int8_t *out = cpm_row_at(model, &softmax->out, op->out_ring, y);
-        for (uint32_t x = 0; x < softmax->in.w; x++) {
-            pixel(softmax, in, out);
-            in += softmax->in.pitch;
-            out += softmax->out.pitch;
-        }
+    (void)model, (void)step, (void)same, (void)step_same;
+    for (const int8_t *const end = out + count; out != end; in += softmax->in.c, out += softmax->in.c) {
+        pixel(softmax, in, out);
     }
+}
+
+static void run(const cpm_model *model, const cpm_op *op) {
+    cpm_each(model, op, 1, values);
 }
 
 const cpm_kernel cpm_kernel_softmax = {check, run};
