@@ -38,14 +38,14 @@ typedef struct {
 /* The sums of blocks of `width` channels, 15 or 16, from channel c on. */
 NOINLINE void wide(const rows *r, const int8_t *w, uint32_t width, const int32_t *bias, int32_t *sums,
                    uint32_t c, uint32_t blocks) {
-    const uint32_t step = r->step, last = width - 1;
+    const uint32_t step = r->step, last = width - 1, size = r->first * width, more = r->rest * width;
     do {
         int32_t a0 = bias[0], a1 = bias[1], a2 = bias[2], a3 = bias[3], a4 = bias[4], a5 = bias[5],
                 a6 = bias[6];
         int32_t a7 = bias[7], a8 = bias[8], a9 = bias[9], a10 = bias[10], a11 = bias[11], a12 = bias[12];
         int32_t a13 = bias[13], a14 = bias[14], a15 = bias[last];
         const int8_t *x = r->x + c;
-        const int8_t *end = w + r->first * width, *const second = end + r->rest * width;
+        const int8_t *end = w + size, *const second = end + more;
         for (;;) {
             do {
                 a0 += x[0] * w[0];
@@ -135,7 +135,7 @@ static void run(const cpm_model *model, const cpm_op *op) {
             }
         }
         const int8_t *weight = cpm_data(model, column->weights);
-        int8_t *const out = cpm_row_at(model, &column->out, op->out_ring, y);
+        int8_t *const out = cpm_row(model, &column->out, op->out_ring, y);
         int32_t sums[64];
         for (uint32_t c = 0, size; c < n; c += size, weight += size * taps) {
             const uint32_t left = n - c;

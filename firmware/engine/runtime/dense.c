@@ -136,13 +136,31 @@ NOINLINE void block4(const int8_t *x, const int8_t *w, uint32_t taps, const int3
 /* The sum of one channel. */
 NOINLINE void block1(const int8_t *x, const int8_t *w, uint32_t taps, const int32_t *bias, int32_t *sums) {
     int32_t sum = *bias;
-    for (const int8_t *const end = x + taps; x != end; x += 4, w += 4) {
-        sum += x[0] * w[0];
-        sum += x[1] * w[1];
-        sum += x[2] * w[2];
-        sum += x[3] * w[3];
+    const int8_t *const end = x + taps;
+#define TAP(k) sum += x[k] * w[k]
+    for (; end - x >= 8; x += 8, w += 8) {
+        TAP(0);
+        TAP(1);
+        TAP(2);
+        TAP(3);
+        TAP(4);
+        TAP(5);
+        TAP(6);
+        TAP(7);
+    }
+    for (; x != end; x++, w++) {
+        TAP(0);
     }
     *sums = sum;
+}
+
+static void few(uint32_t size, const int8_t *x, const int8_t *w, uint32_t taps, const int32_t *bias,
+                int32_t *sums) {
+    if (size == 4) {
+        block4(x, w, taps, bias, sums);
+    } else {
+        block1(x, w, taps, bias, sums);
+    }
 }
 
 /* Whether the input must be copied together. */
@@ -173,7 +191,7 @@ NOINLINE const int8_t *gather(const cpm_model *model, const cpm_dense *dense, ui
     int8_t *const scratch = cpm_memory(model, dense->scratch);
     const uint32_t taps = width * in->h;
     for (uint32_t done = 0, size; done < taps; done += size) {
-        const int8_t *const from = cpm_row_at(model, in, dense->op.in_ring, done / width);
+        const int8_t *const from = cpm_row(model, in, dense->op.in_ring, done / width);
         size = width;
         if (in->row == width) {
             /* Rows without gaps: all, or those before the ring's end. */
@@ -194,13 +212,23 @@ static void run(const cpm_model *model, const cpm_op *op) {
     const cpm_dense *const dense = (const void *)op;
     const uint32_t width = (uint32_t)dense->in.w * dense->in.c, n = dense->out.c;
     const uint32_t taps = CPM_DENSE_TAPS(width * dense->in.h), block = CPM_BLOCK(n);
-    const int8_t *x = cpm_memory(model, dense->in.at);
-    if (copied(dense, width)) {
+    /* `first` taps lie at x, and the rest at `again`. */
+    const int8_t *x = cpm_memory(model, dense->in.at), *again = x;
+    uint32_t first = taps;
+    if (op->in_ring != 0 && op->in_ring != op->out_ring && n < block && dense->in.row == width &&
+        width % 4 == 0) {
+        /* A few channels take less than to copy a ring. */
+        const cpm_ring *const ring = cpm_ring_of(model, op->in_ring);
+        x = cpm_row(model, &dense->in, op->in_ring, 0);
+        again = cpm_memory(model, ring->at);
+        const uint32_t before = (uint32_t)(again + ring->row * ring->rows - x);
+        first = before < taps ? before : taps;
+    } else if (copied(dense, width)) {
         x = gather(model, dense, width);
     }
     const int8_t *w = cpm_data(model, dense->weights);
     const int32_t *const bias = cpm_data(model, dense->requant.at);
-    int8_t *const out = cpm_row_at(model, &dense->out, op->out_ring, 0);
+    int8_t *const out = cpm_row(model, &dense->out, op->out_ring, 0);
     int32_t sums[64];
     uint32_t size;
     for (uint32_t c = 0; c < n; c += size, w += size * taps) {
@@ -208,13 +236,17 @@ static void run(const cpm_model *model, const cpm_op *op) {
         if (left >= block) {
             const uint32_t blocks = left < 4 * block ? left / block : 4;
             size = blocks * block;
-            (block == 16 ? wide16 : wide15)(x, x + taps, w, bias + c, sums, sums + size);
-        } else if (left >= 4) {
-            size = 4;
-            block4(x, w, taps, bias + c, sums);
+            if (block == 16) {
+                wide16(x, x + taps, w, bias + c, sums, sums + size);
+            } else {
+                wide15(x, x + taps, w, bias + c, sums, sums + size);
+            }
         } else {
-            size = 1;
-            block1(x, w, taps, bias + c, sums);
+            size = left >= 4 ? 4 : 1;
+            few(size, x, w, first, bias + c, sums);
+            if (first != taps) {
+                few(size, again, w + size * first, taps - first, sums, sums);
+            }
         }
         cpm_finish(model, op, &dense->requant, n, c, size, sums, out);
     }

@@ -139,8 +139,9 @@ typedef struct {
 /* CPM_DENSE. Takes in.h rows, each in.w * in.c contiguous bytes (pitch == c), K bytes together; gives out.c
  * values (out.h == out.w == 1). Weights: int8, blocks of CPM_BLOCK(n) output channels [taps][channels] with
  * taps = CPM_DENSE_TAPS(K), then such blocks of 4 channels for the rest, then of 1; taps from K on are zeros.
- * scratch: taps bytes if the rows are not contiguous or come from a ring or K % 4 is not 0, else 0 bytes. All
- * of the input is read before the first write only if scratch is used. */
+ * scratch: taps bytes if the rows are not contiguous or come from a ring or K % 4 is not 0, else 0 bytes.
+ * With scratch, all of the input is read before the first write, unless it comes from a ring that the output
+ * is not in; without, it may be read until the last write. */
 #define CPM_DENSE_TAPS(n) (((n) + 3u) / 4u * 4u)
 typedef struct {
     cpm_op op;

@@ -82,6 +82,11 @@ static inline int32_t cpm_below(int32_t sum, uint32_t doubled, int shift, int32_
     return out < low ? low : out;
 }
 
+/* Part of cpm_finish: a multiple of 4 outputs with CPM_FAST. (Were it static, GCC would hand it more
+ * arguments than there are registers.) */
+void cpm_finish_fast(const cpm_requant *requant, unsigned flags, const uint32_t *multiplier,
+                     const int8_t *shift, const int32_t *sum, const int32_t *end, int8_t *out);
+
 /* `count` outputs of one pixel of n channels, from channel c on, by the sums with the bias in them. */
 void cpm_finish(const cpm_model *model, const cpm_op *op, const cpm_requant *requant, uint32_t n, uint32_t c,
                 uint32_t count, const int32_t *sum, int8_t *out);
