@@ -32,20 +32,18 @@
 #define HALVES 0x7fff7fffu
 
 static const char *check(const cpm_checker *checker, const cpm_op *op) {
-    const cpm_conv *conv = (const void *)op;
-    const cpm_window *w = &conv->window;
+    const cpm_conv *const conv = (const void *)op;
+    const cpm_window *const w = &conv->window;
     if (!cpm_views_fit(checker, op, sizeof(cpm_conv)) || !cpm_window_fits(w, &conv->in, &conv->out)) {
-        return "a convolution's shape";
+        return cpm_unfit;
     }
-    const uint64_t run = (uint64_t)w->kernel_w * conv->in.c, taps = w->kernel_h * run;
-    const uint64_t filled = CPM_CONV_TAPS(taps), channels = (conv->out.c + 3u) / 4 * 4;
-    if (!cpm_sums_fit(checker, op, &conv->requant, taps, conv->weights, filled * channels) ||
-        conv->scratch % 4 != 0 ||
-        !cpm_in_arena(checker, conv->scratch,
-                      CPM_CONV_SCRATCH(filled, w->kernel_h * w->kernel_w == 1 ? 0 : run))) {
-        return "a convolution that does not fit";
-    }
-    return NULL;
+    /* The window has at most 65535 taps, so none of these is 2^32. */
+    const uint32_t run = (uint32_t)w->kernel_w * conv->in.c, taps = CPM_CONV_TAPS(w->kernel_h * run);
+    const uint32_t size = CPM_CONV_SCRATCH(taps, w->kernel_h * w->kernel_w == 1 ? 0 : run);
+    const bool fits =
+        cpm_sums_fit(checker, op, &conv->requant, taps, (conv->out.c + 3u) / 4 * 4, conv->weights) &&
+        conv->scratch % 4 == 0 && cpm_in_arena(checker, conv->scratch, size);
+    return fits ? NULL : cpm_unfit;
 }
 
 /* Puts the bytes that a pixel sees of one row together at `to`; `row` is NULL for a row of padding. x is
@@ -80,14 +78,13 @@ static uint32_t *weave(uint32_t *to, const int8_t *const run[4], uint32_t length
 #define WEAVE(i)                                                                                             \
     to[2 * i] = (uint32_t)a[i] + ((uint32_t)b[i] << 16);                                                     \
     to[2 * i + 1] = (uint32_t)c[i] + ((uint32_t)d[i] << 16)
-    for (; length >= 4; length -= 4, a += 4, b += 4, c += 4, d += 4, to += 8) {
+    for (; length >= 2; length -= 2, a += 2, b += 2, c += 2, d += 2, to += 4) {
         WEAVE(0);
         WEAVE(1);
-        WEAVE(2);
-        WEAVE(3);
     }
-    for (; length != 0; length--, a++, b++, c++, d++, to += 2) {
+    if (length != 0) {
         WEAVE(0);
+        to += 2;
     }
     return to;
 }

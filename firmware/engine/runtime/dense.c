@@ -83,15 +83,11 @@ NOINLINE void wide15(const int8_t *const x, const int8_t *const end, const int8_
         int32_t a4 = bias[4], a5 = bias[5], a6 = bias[6], a7 = bias[7];
         int32_t a8 = bias[8], a9 = bias[9], a10 = bias[10], a11 = bias[11];
         int32_t a12 = bias[12], a13 = bias[13], a14 = bias[14];
-        for (const int8_t *p = x; p != end; p += 4, w += 60) {
+        for (const int8_t *p = x; p != end; p += 2, w += 30) {
             const int32_t v0 = p[0];
             TAPS15(v0, w + 0);
             const int32_t v1 = p[1];
             TAPS15(v1, w + 15);
-            const int32_t v2 = p[2];
-            TAPS15(v2, w + 30);
-            const int32_t v3 = p[3];
-            TAPS15(v3, w + 45);
         }
         sums[0] = a0;
         sums[1] = a1;
@@ -116,16 +112,12 @@ NOINLINE void wide15(const int8_t *const x, const int8_t *const end, const int8_
 /* The sums of 4 channels. */
 NOINLINE void block4(const int8_t *x, const int8_t *w, uint32_t taps, const int32_t *bias, int32_t *sums) {
     int32_t a = bias[0], b = bias[1], c = bias[2], d = bias[3];
-    for (const int8_t *const end = x + taps; x != end; x += 2, w += 8) {
-        const int32_t u = x[0], v = x[1];
-        a += u * w[0];
-        b += u * w[1];
-        c += u * w[2];
-        d += u * w[3];
-        a += v * w[4];
-        b += v * w[5];
-        c += v * w[6];
-        d += v * w[7];
+    for (const int8_t *const end = x + taps; x != end; x++, w += 4) {
+        const int32_t v = *x;
+        a += v * w[0];
+        b += v * w[1];
+        c += v * w[2];
+        d += v * w[3];
     }
     sums[0] = a;
     sums[1] = b;
@@ -172,17 +164,14 @@ static bool copied(const cpm_dense *dense, uint32_t width) {
 static const char *check(const cpm_checker *checker, const cpm_op *op) {
     const cpm_dense *const dense = (const void *)op;
     if (!cpm_views_fit(checker, op, sizeof(cpm_dense))) {
-        return "a dense layer's shape";
+        return cpm_unfit;
     }
-    const uint32_t width = (uint32_t)dense->in.w * dense->in.c;
-    const uint64_t taps = (uint64_t)width * dense->in.h;
-    if (!cpm_sums_fit(checker, op, &dense->requant, CPM_DENSE_TAPS(taps), dense->weights,
-                      CPM_DENSE_TAPS(taps) * dense->out.c) ||
-        dense->in.pitch != dense->in.c || dense->out.h != 1 || dense->out.w != 1 ||
-        (copied(dense, width) && !cpm_in_arena(checker, dense->scratch, CPM_DENSE_TAPS(taps)))) {
-        return "a dense layer that does not fit";
-    }
-    return NULL;
+    const uint32_t width = (uint32_t)dense->in.w * dense->in.c, taps = CPM_DENSE_TAPS(width * dense->in.h);
+    const bool fits = width <= UINT16_MAX &&
+                      cpm_sums_fit(checker, op, &dense->requant, taps, dense->out.c, dense->weights) &&
+                      dense->in.pitch == dense->in.c && dense->out.h == 1 && dense->out.w == 1 &&
+                      (!copied(dense, width) || cpm_in_arena(checker, dense->scratch, taps));
+    return fits ? NULL : cpm_unfit;
 }
 
 /* Copies the input together. */

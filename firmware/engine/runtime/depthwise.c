@@ -47,19 +47,15 @@ static const char *check(const cpm_checker *checker, const cpm_op *op) {
     const cpm_window *const w = &depthwise->window;
     if (!cpm_views_fit(checker, op, sizeof(cpm_depthwise)) ||
         !cpm_window_fits(w, &depthwise->in, &depthwise->out)) {
-        return "a depthwise convolution's shape";
+        return cpm_unfit;
     }
-    const uint64_t taps = (uint64_t)w->kernel_h * w->kernel_w;
-    if (!cpm_sums_fit(checker, op, &depthwise->requant, taps, depthwise->weights, taps * depthwise->out.c) ||
-        depthwise->strip == 0 || depthwise->strip > depthwise->out.h ||
-        (uint32_t)depthwise->in.c * depthwise->multiplier != depthwise->out.c) {
-        return "a depthwise convolution that does not fit";
-    }
+    const uint32_t taps = (uint32_t)w->kernel_h * w->kernel_w, n = depthwise->out.c;
     const uint64_t rows = rows_of(depthwise, depthwise->strip);
-    if (!cpm_in_arena(checker, depthwise->scratch, CPM_PLANE(rows, columns_of(depthwise)))) {
-        return "a depthwise convolution's memory";
-    }
-    return NULL;
+    const bool fits = cpm_sums_fit(checker, op, &depthwise->requant, taps, n, depthwise->weights) &&
+                      depthwise->strip != 0 && depthwise->strip <= depthwise->out.h &&
+                      (uint32_t)depthwise->in.c * depthwise->multiplier == n &&
+                      cpm_in_arena(checker, depthwise->scratch, CPM_PLANE(rows, columns_of(depthwise)));
+    return fits ? NULL : cpm_unfit;
 }
 
 /* Copies what lies in the input of channel k into the plane, whose first row is padded row `top`. */

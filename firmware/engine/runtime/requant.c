@@ -1,10 +1,10 @@
 /* What the kernels of sums of products share: checks, and outputs from sums. */
 #include "requant.h"
 
-bool cpm_sums_fit(const cpm_checker *checker, const cpm_op *op, const cpm_requant *requant, uint64_t taps,
-                  uint32_t weights, uint64_t size) {
+bool cpm_sums_fit(const cpm_checker *checker, const cpm_op *op, const cpm_requant *requant, uint32_t taps,
+                  uint32_t channels, uint32_t weights) {
     const cpm_conv *const record = (const void *)op; /* all begin alike */
-    return taps <= UINT16_MAX && cpm_in_blob(checker, weights, size) &&
+    return taps <= UINT16_MAX && cpm_in_blob(checker, weights, (uint64_t)taps * channels) &&
            cpm_requant_fits(checker, requant, op->flags, record->out.c);
 }
 

@@ -63,10 +63,10 @@ static inline int32_t cpm_twice_scaled(int32_t x, uint32_t doubled) {
     return (int32_t)((int64_t)(int32_t)((uint32_t)x * 2) * (int64_t)(uint64_t)doubled >> 32);
 }
 
-/* Checks what all kernels of sums have, their views being right: at most 65535 taps, `size` bytes of weights,
- * requantisation. */
-bool cpm_sums_fit(const cpm_checker *checker, const cpm_op *op, const cpm_requant *requant, uint64_t taps,
-                  uint32_t weights, uint64_t size);
+/* Checks what all kernels of sums have, their views being right: at most 65535 taps, weights for so many
+ * channels, requantisation. */
+bool cpm_sums_fit(const cpm_checker *checker, const cpm_op *op, const cpm_requant *requant, uint32_t taps,
+                  uint32_t channels, uint32_t weights);
 
 /* With CPM_FAST, the output of a sum (the bias in it) of at least 0; twice is 2 * zero + 1. It is not below
  * zero and so not below low. */
