@@ -10,7 +10,7 @@
 #include "requant.h"
 
 #if defined(__GNUC__) && !defined(__clang__)
-/* GCC would load many weights ahead and then has no registers left for the sums. */
+/* GCC would load many weights ahead, and mix up the sums' registers, and then has none left for the sums. */
 #pragma GCC optimize("no-schedule-insns", "no-tree-coalesce-vars")
 #endif
 
