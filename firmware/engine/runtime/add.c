@@ -8,6 +8,8 @@
  * tensorflow/lite/kernels/internal/reference/sub.h. There both scales are divided by twice the larger one, so
  * that one of the multipliers is a half, and no rounding happens.
  */
+#include "small.h"
+
 #include "binary.h"
 #include "requant.h"
 
@@ -15,14 +17,12 @@ static bool is_half(uint32_t multiplier, int shift) {
     return multiplier == 1u << 31 && shift == 0;
 }
 
-static bool right(int shift) {
-    return shift >= 0 && shift <= 31;
-}
-
 static const char *check(const cpm_checker *checker, const cpm_op *op) {
     const cpm_binary *const add = (const void *)op;
-    return cpm_fits(cpm_binary_fits(checker, op) && right(add->a_shift) && right(add->b_shift) &&
-                    right(add->out_shift) && add->left >= 1 && add->left <= 20 &&
+    (void)checker;
+    /* Shifts of 0 to 31 have no other bits. */
+    return cpm_fits(cpm_binary_fits(op) && ((add->a_shift | add->b_shift | add->out_shift) & ~31) == 0 &&
+                    add->left >= 1 && add->left <= 20 &&
                     (is_half(add->a_multiplier, add->a_shift) || is_half(add->b_multiplier, add->b_shift)));
 }
 

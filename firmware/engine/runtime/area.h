@@ -19,7 +19,7 @@ typedef void (*cpm_area_fn)(const cpm_op *op, const cpm_area *area, const int32_
  * with its input and output views; dilations are 1. A window has at most 2^23 pixels. */
 void cpm_areas(const cpm_model *model, const cpm_op *op, const cpm_window *window, cpm_area_fn finish);
 
-/* The record of a pool fits. */
-bool cpm_pool_fits(const cpm_checker *checker, const cpm_op *op);
+/* The check of both pools. */
+const char *cpm_check_pool(const cpm_checker *checker, const cpm_op *op);
 
 #endif

@@ -4,12 +4,11 @@
 
 #include "kernel.h"
 
-/* Views, offsets and clamps of the record of an ADD, SUB or MUL are right. */
-bool cpm_binary_fits(const cpm_checker *checker, const cpm_op *op);
+/* Shapes, offsets and clamps of the record of an ADD, SUB or MUL are right. */
+bool cpm_binary_fits(const cpm_op *op);
 
-/* The record begins with an input and an output view of one shape, has at least `size` bytes, and both fit.
- */
-bool cpm_unary_fits(const cpm_checker *checker, const cpm_op *op, size_t size);
+/* Input and output of the record have one shape. */
+bool cpm_unary_fits(const cpm_op *op);
 
 /* `count` values of out; those of a and b lie `step_a` and `step_b` bytes apart, 0 or 1. */
 typedef void (*cpm_values_fn)(const cpm_model *model, const cpm_op *op, const int8_t *a, uint32_t step_a,

@@ -62,14 +62,14 @@ bool cpm_requant_fits(const cpm_checker *checker, const cpm_requant *requant, un
     const int8_t *const shift = (const int8_t *)(multiplier + n);
     const int lowest = fast ? 1 : -30;
     const unsigned span = fast ? 21 : 61;
-    uint32_t faults = 0; /* bits that must be 0 in all channels */
     for (uint32_t i = 0; i < n; i++) {
-        const uint32_t m = multiplier[i];
-        faults |= ((uint32_t)bias[i] + (1u << 30)) > 1u << 31;
-        faults |= m - 1 < INT32_MAX; /* neither 0 nor with its top bit set */
-        faults |= (unsigned)(shift[i] - lowest) > span;
+        if ((uint32_t)bias[i] + (1u << 30) > 1u << 31 ||
+            multiplier[i] - 1 < INT32_MAX || /* neither 0 nor with its top bit set */
+            (unsigned)(shift[i] - lowest) > span) {
+            return false;
+        }
     }
-    return faults == 0;
+    return true;
 }
 
 /* One dimension of a window over `in` values that gives `out`. */
@@ -90,13 +90,15 @@ static uint32_t times(uint32_t a, uint32_t b) {
     return product > UINT32_MAX ? UINT32_MAX : (uint32_t)product;
 }
 
+/* Sets of kinds, a bit for each. */
+enum {
+    CONVS = 1 << CPM_CONV | 1 << CPM_PLAIN_CONV,
+    DEPTHWISE = 1 << CPM_DEPTHWISE | 1 << CPM_PLAIN_DEPTHWISE | 1 << CPM_COLUMN,
+    WINDOWS = CONVS | DEPTHWISE | 1 << CPM_AVERAGE_POOL | 1 << CPM_MAX_POOL,
+    BINARIES = 1 << CPM_ADD | 1 << CPM_MUL,
+};
+
 uint32_t cpm_work(const cpm_op *op) {
-    enum {
-        CONVS = 1 << CPM_CONV | 1 << CPM_PLAIN_CONV,
-        DEPTHWISE = 1 << CPM_DEPTHWISE | 1 << CPM_PLAIN_DEPTHWISE | 1 << CPM_COLUMN,
-        WINDOWS = CONVS | DEPTHWISE | 1 << CPM_AVERAGE_POOL | 1 << CPM_MAX_POOL,
-        BINARIES = 1 << CPM_ADD | 1 << CPM_MUL,
-    };
     if (op->kind == CPM_COPY) {
         const uint16_t *const dims = ((const cpm_copy *)(const void *)op)->dims;
         return times((uint32_t)dims[0] * dims[1], (uint32_t)dims[2] * dims[3]);
@@ -163,6 +165,42 @@ static bool states_fit(const cpm_checker *checker) {
     return true;
 }
 
+/* What all records of a kind have: bytes at least, and the views that they begin with, the output's last. */
+static const struct {
+    uint8_t size, views;
+} layouts[CPM_KINDS] = {
+    [CPM_CONV] = {sizeof(cpm_conv), 2},
+    [CPM_DENSE] = {sizeof(cpm_dense), 2},
+    [CPM_DEPTHWISE] = {sizeof(cpm_depthwise), 2},
+    [CPM_COLUMN] = {sizeof(cpm_column), 2},
+    [CPM_AVERAGE_POOL] = {sizeof(cpm_pool), 2},
+    [CPM_MAX_POOL] = {sizeof(cpm_pool), 2},
+    [CPM_MEAN] = {sizeof(cpm_mean), 2},
+    [CPM_ADD] = {sizeof(cpm_binary), 3},
+    [CPM_MUL] = {sizeof(cpm_binary), 3},
+    [CPM_SOFTMAX] = {sizeof(cpm_softmax), 2},
+    [CPM_LUT] = {sizeof(cpm_lut), 2},
+    [CPM_COPY] = {sizeof(cpm_copy), 0},
+    [CPM_FILL] = {sizeof(cpm_fill), 1},
+    [CPM_PLAIN_CONV] = {sizeof(cpm_plain), 2},
+    [CPM_PLAIN_DEPTHWISE] = {sizeof(cpm_plain), 2},
+};
+
+/* Length, views and window of a record. */
+static bool layout_fits(const cpm_checker *checker, const cpm_op *op) {
+    const cpm_conv *const conv = (const void *)op; /* all begin alike */
+    if (op->length < layouts[op->kind].size) {
+        return false;
+    }
+    const cpm_view *view = &conv->in;
+    for (unsigned left = layouts[op->kind].views; left != 0; left--) {
+        if (!cpm_view_fits(checker, view++, left == 1 ? op->out_ring : op->in_ring)) {
+            return false;
+        }
+    }
+    return !(WINDOWS >> op->kind & 1) || cpm_window_fits(&conv->window, &conv->in, &conv->out);
+}
+
 static const char *check_op(const cpm_checker *checker, const cpm_op *op) {
     const unsigned count = checker->header->rings;
     if (op->in_ring > count || op->out_ring > count || op->advance > count ||
@@ -170,9 +208,9 @@ static const char *check_op(const cpm_checker *checker, const cpm_op *op) {
         return "a ring does not fit";
     }
     if (op->kind >= CPM_KINDS || cpm_kernels[op->kind] == NULL) {
-        return "an operator that the firmware does not have";
+        return "an operator this firmware does not have";
     }
-    return cpm_kernels[op->kind]->check(checker, op);
+    return layout_fits(checker, op) ? cpm_kernels[op->kind]->check(checker, op) : cpm_unfit;
 }
 
 static const char *check_ops(const cpm_checker *checker) {
@@ -213,18 +251,18 @@ const char *cpm_check(const void *blob, size_t size) {
         return "of another version";
     }
     if (header->header_size != sizeof(cpm_header) || header->size != size || size % 4 != 0) {
-        return "not of the length that it says";
+        return "of another length";
     }
     const cpm_checker checker = {blob, header->size - 4, header};
     const uint32_t *const crc = (const void *)(checker.blob + checker.size);
     if (cpm_crc32_words(blob, checker.size / 4) != *crc) {
-        return "damaged: its CRC differs";
+        return "damaged: its CRC is wrong";
     }
     if (header->arena > ARENA_MAX) {
         return "too large an arena";
     }
     if (!io_fits(&checker, &header->input) || !io_fits(&checker, &header->output)) {
-        return "its input or output does not fit";
+        return "input or output does not fit";
     }
     if (header->rings > CPM_RINGS ||
         !cpm_in_blob(&checker, header->rings_at, (uint64_t)header->rings * sizeof(cpm_ring)) ||

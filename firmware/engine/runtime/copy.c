@@ -38,8 +38,7 @@ static bool side_fits(const cpm_checker *checker, uint32_t at, const uint16_t *d
 
 static const char *check(const cpm_checker *checker, const cpm_op *op) {
     const cpm_copy *const copy = (const void *)op;
-    return cpm_fits(CPM_LENGTH(op, cpm_copy) &&
-                    side_fits(checker, copy->in_at, copy->dims, copy->in_step, op->in_ring) &&
+    return cpm_fits(side_fits(checker, copy->in_at, copy->dims, copy->in_step, op->in_ring) &&
                     side_fits(checker, copy->out_at, copy->dims, copy->out_step, op->out_ring) &&
                     (!copy->contiguous || (copy->in_step[3] == 1 && copy->out_step[3] == 1)));
 }

@@ -15,9 +15,9 @@ typedef struct {
     const cpm_header *header;
 } cpm_checker;
 
-/* NULL, or in a short phrase what is wrong with the record. It is aligned, its length is a multiple of 4 and
- * lies in the blob; whether it is that of this kind's structure (or more) is for the kernel to check, by
- * CPM_LENGTH. */
+/* NULL, or in a short phrase what is wrong with the record. It is aligned and lies in the blob, and cpm_check
+ * has found right what all kinds have: it is at least as long as this kind's structure, its views fit by
+ * cpm_view_fits with the rings that it names, its window by cpm_window_fits. */
 typedef const char *(*cpm_check_fn)(const cpm_checker *checker, const cpm_op *op);
 typedef void (*cpm_run_fn)(const cpm_model *model, const cpm_op *op);
 
@@ -43,8 +43,6 @@ extern const cpm_kernel cpm_kernel_conv, cpm_kernel_dense, cpm_kernel_depthwise,
 
 /* Steps of inner loops that a checked record takes in one invoke; UINT32_MAX for more than that. */
 uint32_t cpm_work(const cpm_op *op);
-
-#define CPM_LENGTH(op, type) ((op)->length >= sizeof(type))
 
 /* `size` bytes at a multiple of 4 in the blob. */
 bool cpm_in_blob(const cpm_checker *checker, uint32_t at, uint64_t size);

@@ -8,7 +8,7 @@
 
 static const char *check(const cpm_checker *checker, const cpm_op *op) {
     const cpm_lut *const lut = (const void *)op;
-    return cpm_fits(cpm_unary_fits(checker, op, sizeof(cpm_lut)) && cpm_in_blob(checker, lut->table, 256));
+    return cpm_fits(cpm_unary_fits(op) && cpm_in_blob(checker, lut->table, 256));
 }
 
 static void values(const cpm_model *model, const cpm_op *op, const int8_t *in, uint32_t step,

@@ -7,10 +7,6 @@
 #include "area.h"
 #include "requant.h"
 
-static const char *check(const cpm_checker *checker, const cpm_op *op) {
-    return cpm_fits(cpm_pool_fits(checker, op));
-}
-
 static void largest(const cpm_op *op, const cpm_area *area, const int32_t *found, uint32_t count,
                     int8_t *out) {
     const cpm_pool *const pool = (const void *)op;
@@ -24,4 +20,4 @@ static void run(const cpm_model *model, const cpm_op *op) {
     cpm_areas(model, op, &((const cpm_pool *)(const void *)op)->window, largest);
 }
 
-const cpm_kernel cpm_kernel_max_pool = {check, run};
+const cpm_kernel cpm_kernel_max_pool = {cpm_check_pool, run};

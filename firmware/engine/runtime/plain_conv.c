@@ -11,9 +11,7 @@
 
 static const char *check(const cpm_checker *checker, const cpm_op *op) {
     const cpm_plain *const plain = (const void *)op;
-    return CPM_LENGTH(op, cpm_plain) && cpm_plain_fits(checker, op, plain->in.c)
-               ? NULL
-               : "a plain convolution does not fit";
+    return cpm_fits(cpm_plain_fits(checker, op, plain->in.c));
 }
 
 static void run(const cpm_model *model, const cpm_op *op) {

@@ -11,10 +11,8 @@
 
 static const char *check(const cpm_checker *checker, const cpm_op *op) {
     const cpm_plain *const plain = (const void *)op;
-    return CPM_LENGTH(op, cpm_plain) && (uint32_t)plain->in.c * plain->multiplier == plain->out.c &&
-                   cpm_plain_fits(checker, op, 1)
-               ? NULL
-               : "a plain depthwise convolution does not fit";
+    return cpm_fits((uint32_t)plain->in.c * plain->multiplier == plain->out.c &&
+                    cpm_plain_fits(checker, op, 1));
 }
 
 static void run(const cpm_model *model, const cpm_op *op) {

@@ -17,10 +17,10 @@
 
 static const char *check(const cpm_checker *checker, const cpm_op *op) {
     const cpm_softmax *const softmax = (const void *)op;
+    (void)checker;
     /* No difference that counts becomes less than -31. */
-    return cpm_fits(cpm_unary_fits(checker, op, sizeof(cpm_softmax)) && softmax->in.c <= CHANNELS_MAX &&
-                    softmax->multiplier <= INT32_MAX && softmax->left_shift >= 0 &&
-                    softmax->left_shift <= 31 && softmax->diff_min <= 0 &&
+    return cpm_fits(cpm_unary_fits(op) && softmax->in.c <= CHANNELS_MAX && softmax->multiplier <= INT32_MAX &&
+                    softmax->left_shift >= 0 && softmax->left_shift <= 31 && softmax->diff_min <= 0 &&
                     0 - (uint32_t)softmax->diff_min <= 31u << 26 >> softmax->left_shift);
 }
 
@@ -77,16 +77,18 @@ ONCE static int32_t weight(const cpm_softmax *softmax, int32_t difference) {
     return exponential(product(shifted, (int32_t)softmax->multiplier));
 }
 
+/* The softmax of one pixel's channels, of which there is one at least. */
 static void pixel(const cpm_softmax *softmax, const int8_t *in, int8_t *out) {
-    const uint32_t channels = softmax->in.c;
-    int32_t largest = INT8_MIN;
-    for (uint32_t k = 0; k < channels; k++) {
-        largest = in[k] > largest ? in[k] : largest;
-    }
+    const int8_t *const end = in + softmax->in.c, *x = in;
+    int32_t largest = *x;
+    do {
+        largest = *x > largest ? *x : largest;
+    } while (++x != end);
     uint32_t sum = 0; /* Q12.19, from 1 to 4095 */
-    for (uint32_t k = 0; k < channels; k++) {
-        sum += shift_down(weight(softmax, in[k] - largest), 12);
-    }
+    x = in;
+    do {
+        sum += shift_down(weight(softmax, *x - largest), 12);
+    } while (++x != end);
     /* The sum as 1/2 to 1, and how far its reciprocal goes to the right. From 512 on, sums leave a shift of
      * 32 or more, and nothing of a Q0.31. */
     unsigned right = 35;
@@ -94,11 +96,12 @@ static void pixel(const cpm_softmax *softmax, const int8_t *in, int8_t *out) {
         right--;
     }
     const int32_t inverse = reciprocal((int32_t)(sum >> 1));
-    for (uint32_t k = 0; k < channels; k++) {
-        const int32_t share = product(inverse, weight(softmax, in[k] - largest));
+    x = in;
+    do {
+        const int32_t share = product(inverse, weight(softmax, *x - largest));
         const uint32_t value = right > 31 ? 0 : shift_down(share, right);
-        out[k] = (int8_t)((int32_t)(value > 255 ? 255 : value) + INT8_MIN);
-    }
+        *out++ = (int8_t)((int32_t)(value > 255 ? 255 : value) + INT8_MIN);
+    } while (++x != end);
 }
 
 static void values(const cpm_model *model, const cpm_op *op, const int8_t *in, uint32_t step,
