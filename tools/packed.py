@@ -31,6 +31,7 @@ class PackedModel:
         arena: bytes of RAM it takes on a 32-bit chip: the header's arena and the model's own structure.
         macs: multiply-accumulates of one inference, as the blob says.
         instructions: RV32IMC instructions of one inference, as the compiler predicted them.
+        selftest_steps: inferences of its self-test, 0 if it carries none.
         input, output: dicts with ``shape``, ``scale``, ``zero_point`` and numpy ``dtype``.
 
     Raises:
@@ -56,6 +57,7 @@ class PackedModel:
         self.arena: int = header["arena"] + MODEL_BYTES
         self.macs: int = header["macs"]
         self.instructions: int = header["instructions"]
+        self.selftest_steps: int = header["selftest_steps"]
         self.input, self.output = _details(header["input"]), _details(header["output"])
 
     def invoke(self, values: NDArray[Any]) -> NDArray[Any]:

@@ -15,6 +15,7 @@ import serial
 from serial import rfc2217
 
 from cicada.tools.board import load_board
+from cicada.tools.choice import Choice
 from cicada.tools.errors import UserError
 from cicada.tools.flashing import commands, finding, twin
 from cicada.tools.flashing.erase import erase
@@ -182,30 +183,30 @@ def test_a_twin_is_started_if_none_answers(tmp_path, monkeypatch):
     port.write_text("rfc2217://127.0.0.1:1")  # left by a twin that was killed
     started = []
 
-    def start(data, words, seed):
-        started.append((data, words, seed))
+    def start(choice):
+        started.append(choice)
         started.append(NetworkPort())
         port.write_text(started[-1].url)
 
     monkeypatch.setattr(service, "start", start)
-    assert twin.ensure_twin() == started[1].url and started[0] == (None, ["yes", "no"], 1)
+    assert twin.ensure_twin() == started[1].url and started[0] == Choice(words=("yes", "no"))
     assert twin.ensure_twin() == started[1].url and len(started) == 2
     started[1].close()
 
 
 @pytest.mark.parametrize(
     ("source", "words"),
-    [("synthesised speech, 84 voices", ["on", "off"]), ("my/recordings", None), (None, None)],
+    [("synthesised speech, 84 voices", ("on", "off")), ("my/recordings", None), (None, None)],
 )
 def test_a_twin_that_would_train_another_model_is_left_to_the_user(tmp_path, monkeypatch, source, words):
     monkeypatch.setattr(finding, "BUILD", tmp_path)
     monkeypatch.setattr(twin, "BUILD", tmp_path)
     (tmp_path / "kws").mkdir()
-    about = {"source": source, "labels": ["_silence_", "_unknown_", "on", "off"]}
+    about = {"source": source, "labels": ["_silence_", "_unknown_", "on", "off"], "engine": "TFLM"}
     (tmp_path / "kws" / "result.json").write_text(json.dumps(about))
 
-    def start(*how):
-        assert how == (None, words, 1)
+    def start(choice):
+        assert choice == Choice(words=words, engine="tflm")
         raise UserError("started")
 
     monkeypatch.setattr(service, "start", start)

@@ -90,7 +90,7 @@ class Model:
         _chip.call(_ops.MODEL_RESET, self._opened())
 
     def selftest(self):
-        return (False, True, None)[_chip.call(_ops.MODEL_SELFTEST, self._opened())]
+        return (False, True, None)[_chip.call(_ops.MODEL_SELFTEST, self._opened())[0]]
 
     def deinit(self):
         if self._handle is not None:

@@ -48,7 +48,10 @@ class Neural(Peripheral):
         self._fronts.clear()
 
     def _model_open(self, argument: int, payload: bytes) -> tuple[int, bytes]:
-        model = open_model(payload)
+        try:
+            model = open_model(payload)
+        except ValueError as error:
+            raise ValueError(f"model: {error}") from error
         self._models.append(model)
         about = {
             "engine": model.engine,
