@@ -83,11 +83,15 @@ NOINLINE void wide15(const int8_t *const x, const int8_t *const end, const int8_
         int32_t a4 = bias[4], a5 = bias[5], a6 = bias[6], a7 = bias[7];
         int32_t a8 = bias[8], a9 = bias[9], a10 = bias[10], a11 = bias[11];
         int32_t a12 = bias[12], a13 = bias[13], a14 = bias[14];
-        for (const int8_t *p = x; p != end; p += 2, w += 30) {
+        for (const int8_t *p = x; p != end; p += 4, w += 60) {
             const int32_t v0 = p[0];
             TAPS15(v0, w + 0);
             const int32_t v1 = p[1];
             TAPS15(v1, w + 15);
+            const int32_t v2 = p[2];
+            TAPS15(v2, w + 30);
+            const int32_t v3 = p[3];
+            TAPS15(v3, w + 45);
         }
         sums[0] = a0;
         sums[1] = a1;
