@@ -104,17 +104,17 @@ static void pixel(const cpm_softmax *softmax, const int8_t *in, int8_t *out) {
     } while (++x != end);
 }
 
-static void values(const cpm_model *model, const cpm_op *op, const int8_t *in, uint32_t step,
-                   const int8_t *same, uint32_t step_same, int8_t *out, uint32_t count) {
-    const cpm_softmax *const softmax = (const void *)op;
-    (void)model, (void)step, (void)same, (void)step_same;
-    for (const int8_t *const end = out + count; out != end; in += softmax->in.c, out += softmax->in.c) {
-        pixel(softmax, in, out);
-    }
-}
-
 static void run(const cpm_model *model, const cpm_op *op) {
-    cpm_each(model, op, 1, values);
+    const cpm_softmax *const softmax = (const void *)op;
+    for (uint32_t y = 0; y < softmax->in.h; y++) {
+        const int8_t *in = cpm_row_at(model, &softmax->in, op->in_ring, y);
+        int8_t *out = cpm_row_at(model, &softmax->out, op->out_ring, y);
+        for (uint32_t x = softmax->in.w; x != 0; x--) {
+            pixel(softmax, in, out);
+            in += softmax->in.pitch;
+            out += softmax->out.pitch;
+        }
+    }
 }
 
 const cpm_kernel cpm_kernel_softmax = {check, run};
