@@ -277,7 +277,9 @@ class Pipeline:
             "engine": self.engine,
             "code": _code(*names, "streaming")
             + hash_files([Path(__file__).parent / "pack", FIRMWARE / "engine" / "runtime"])
-            + hash_files([decision.SMOOTHER, *(ROOT / "tools" / f"{name}.py" for name in ("tflm", "packed"))]),
+            + hash_files(
+                [decision.SMOOTHER, *(ROOT / "tools" / f"{name}.py" for name in ("tflm", "packed"))]
+            ),
             "packages": _versions("cicada", "tflite-micro", "matplotlib"),
         }
 

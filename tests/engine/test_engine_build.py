@@ -38,7 +38,7 @@ def objects(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """The engine's objects, compiled as for a device, without a desktop's stack guard."""
     folder = tmp_path_factory.mktemp("objects")
     made = []
-    # Position-independent code keeps constant tables of pointers where the loader can write; a device has none.
+    # Position-independent code keeps tables of pointers where the loader can write; a device has none.
     flags = [flag for flag in engine.FLAGS if flag != "-fPIC"] + [
         "-fno-pic",
         "-fno-pie",

@@ -102,9 +102,7 @@ def _run(options: argparse.Namespace) -> int:
 def _fleet(options: argparse.Namespace) -> int:
     from cicada.tools.twin.rehearsal import run_fleet_of
 
-    return run_fleet_of(
-        options.count, options.scenario, options.seconds, options.speed, Choice.of(options)
-    )
+    return run_fleet_of(options.count, options.scenario, options.seconds, options.speed, Choice.of(options))
 
 
 def _report(options: argparse.Namespace) -> int:
