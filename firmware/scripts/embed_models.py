@@ -9,7 +9,8 @@ standard error and exit code 1.
 
 ``builtin_models.c`` defines what ``modules/nn/builtin_models.h`` declares; data is aligned to 16 bytes, as
 the engines and the application's check of a container want it. ``tflm_ops.h`` is written if a model is a
-TFLite flatbuffer or further operators are asked for, else removed: an image without it has no TFLM. It defines
+TFLite flatbuffer or further operators are asked for, else removed: an image without it has no TFLM. It
+defines
 
 - ``CICADA_TFLM_OP_COUNT``: how many operators the TFLite models in the containers use together;
 - ``CICADA_TFLM_ADD_OPS(r)``: an expression that registers them with the resolver ``r``, true on success.
