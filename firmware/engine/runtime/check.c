@@ -44,12 +44,6 @@ bool cpm_view_fits(const cpm_checker *checker, const cpm_view *view, unsigned ri
            view->at % r->row <= r->row - width;
 }
 
-bool cpm_views_fit(const cpm_checker *checker, const cpm_op *op, size_t size) {
-    const cpm_lut *const record = (const void *)op;
-    return op->length >= size && cpm_view_fits(checker, &record->in, op->in_ring) &&
-           cpm_view_fits(checker, &record->out, op->out_ring);
-}
-
 bool cpm_requant_fits(const cpm_checker *checker, const cpm_requant *requant, unsigned flags, uint32_t n) {
     const bool fast = flags & CPM_FAST;
     if (!cpm_in_blob(checker, requant->at, n * 8 + (n + 3) / 4 * 4) || requant->low > requant->high ||

@@ -18,12 +18,11 @@ static const char *check(const cpm_checker *checker, const cpm_op *op) {
     const cpm_column *const column = (const void *)op;
     const cpm_window *const w = &column->window;
     const bool fits =
-        cpm_views_fit(checker, op, sizeof(cpm_column)) && cpm_window_fits(w, &column->in, &column->out) &&
         cpm_sums_fit(checker, op, &column->requant, w->kernel_h, column->in.c, column->weights) &&
         CPM_EXTENT(column->out.h, w->stride_h, w->kernel_h, w->dilation_h) <= column->in.h &&
         w->kernel_w == 1 && w->pad_h == 0 && w->pad_w == 0 && column->in.w == 1 && column->out.w == 1 &&
         column->in.c == column->out.c;
-    return fits ? NULL : cpm_unfit;
+    return cpm_fits(fits);
 }
 
 /* The rows that an output sees: `first` of them from `x` on, the others from `again` on, `step` bytes apart.

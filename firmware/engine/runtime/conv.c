@@ -34,16 +34,12 @@
 static const char *check(const cpm_checker *checker, const cpm_op *op) {
     const cpm_conv *const conv = (const void *)op;
     const cpm_window *const w = &conv->window;
-    if (!cpm_views_fit(checker, op, sizeof(cpm_conv)) || !cpm_window_fits(w, &conv->in, &conv->out)) {
-        return cpm_unfit;
-    }
     /* The window has at most 65535 taps, so none of these is 2^32. */
     const uint32_t run = (uint32_t)w->kernel_w * conv->in.c, taps = CPM_CONV_TAPS(w->kernel_h * run);
     const uint32_t size = CPM_CONV_SCRATCH(taps, w->kernel_h * w->kernel_w == 1 ? 0 : run);
-    const bool fits =
+    return cpm_fits(
         cpm_sums_fit(checker, op, &conv->requant, taps, (conv->out.c + 3u) / 4 * 4, conv->weights) &&
-        conv->scratch % 4 == 0 && cpm_in_arena(checker, conv->scratch, size);
-    return fits ? NULL : cpm_unfit;
+        conv->scratch % 4 == 0 && cpm_in_arena(checker, conv->scratch, size));
 }
 
 /* Puts the bytes that a pixel sees of one row together at `to`; `row` is NULL for a row of padding. x is

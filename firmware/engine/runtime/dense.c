@@ -167,15 +167,12 @@ static bool copied(const cpm_dense *dense, uint32_t width) {
 
 static const char *check(const cpm_checker *checker, const cpm_op *op) {
     const cpm_dense *const dense = (const void *)op;
-    if (!cpm_views_fit(checker, op, sizeof(cpm_dense))) {
-        return cpm_unfit;
-    }
     const uint32_t width = (uint32_t)dense->in.w * dense->in.c, taps = CPM_DENSE_TAPS(width * dense->in.h);
     const bool fits = width <= UINT16_MAX &&
                       cpm_sums_fit(checker, op, &dense->requant, taps, dense->out.c, dense->weights) &&
                       dense->in.pitch == dense->in.c && dense->out.h == 1 && dense->out.w == 1 &&
                       (!copied(dense, width) || cpm_in_arena(checker, dense->scratch, taps));
-    return fits ? NULL : cpm_unfit;
+    return cpm_fits(fits);
 }
 
 /* Copies the input together. */

@@ -45,17 +45,13 @@ static uint32_t columns_of(const cpm_depthwise *depthwise) {
 static const char *check(const cpm_checker *checker, const cpm_op *op) {
     const cpm_depthwise *const depthwise = (const void *)op;
     const cpm_window *const w = &depthwise->window;
-    if (!cpm_views_fit(checker, op, sizeof(cpm_depthwise)) ||
-        !cpm_window_fits(w, &depthwise->in, &depthwise->out)) {
-        return cpm_unfit;
-    }
     const uint32_t taps = (uint32_t)w->kernel_h * w->kernel_w, n = depthwise->out.c;
     const uint64_t rows = rows_of(depthwise, depthwise->strip);
     const bool fits = cpm_sums_fit(checker, op, &depthwise->requant, taps, n, depthwise->weights) &&
                       depthwise->strip != 0 && depthwise->strip <= depthwise->out.h &&
                       (uint32_t)depthwise->in.c * depthwise->multiplier == n &&
                       cpm_in_arena(checker, depthwise->scratch, CPM_PLANE(rows, columns_of(depthwise)));
-    return fits ? NULL : cpm_unfit;
+    return cpm_fits(fits);
 }
 
 /* Copies what lies in the input of channel k into the plane, whose first row is padded row `top`. */

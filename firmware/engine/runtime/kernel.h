@@ -55,10 +55,6 @@ bool cpm_in_arena(const cpm_checker *checker, uint32_t at, uint64_t size);
  * row, and h rows are no more than the ring's. h, w, c and pitch are not 0, pitch >= c. */
 bool cpm_view_fits(const cpm_checker *checker, const cpm_view *view, unsigned ring);
 
-/* The record has at least `size` bytes and begins, behind the cpm_op, with an input and an output view, and
- * both fit with the rings that it names. */
-bool cpm_views_fit(const cpm_checker *checker, const cpm_op *op, size_t size);
-
 /* The three tables of n channels lie in the blob; every |bias| <= 2^30; every multiplier is 0 or has its top
  * bit set; every shift is -30 to 31, or as CPM_FAST promises; low <= high, out_zero is -128 to 127 and equal
  * to low for CPM_NONNEG. */
