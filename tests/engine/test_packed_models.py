@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from pathlib import Path
 
 import flatbuffers
@@ -36,6 +37,14 @@ def test_a_reference_model_equals_tflm(shared_data: Path, name: str):
     seen |= {pair.step(values).tobytes() for values in walk(pair.packed.input, 2, INPUTS[name] // 2)}
     assert pair.packed.selftest()
     assert len(seen) > 2, "all outputs are alike: nothing was compared"
+
+
+@pytest.mark.parametrize("name", [*INPUTS, "hey_jarvis", "okay_nabu"])
+def test_packing_takes_less_than_three_seconds(shared_data: Path, name: str):
+    data = model(shared_data, name)
+    began = sum(os.times()[:4])  # of this process and of its child, in which TFLM runs
+    pack(data)
+    assert sum(os.times()[:4]) - began < 3
 
 
 @pytest.mark.parametrize("name", ["hey_jarvis", "okay_nabu"])
