@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from engine.test_packed_zoo import RANDOMS, times
 from hypothesis import given
 
+from cicada.tools import engine
 from cicada.training.pack import esp_nn
 from cicada.training.pack import format as cpm
 from cicada.training.pack.program import Buffer, Plain, Requant, View, Window
@@ -109,3 +111,12 @@ def test_padding_that_esp_nn_does_not_know_is_not_left_to_it(op: Plain, wanted: 
 )
 def test_scratch_memory_is_what_esp_nn_asks_for_and_a_margin(op: Plain, asked: int):
     assert esp_nn.scratch(op) == asked + esp_nn.SPARE
+
+
+def test_builds_without_accelerated_kernels_can_leave_them_out(tmp_path: Path):
+    source, made = engine.ENGINE / "runtime" / "kernels.c", tmp_path / "kernels.o"
+    for flags, wanted in (([], True), (["-DCPM_NO_PLAIN"], False)):
+        engine.run_compiler([*engine.FLAGS, *flags, "-c", source, "-o", made])
+        listing = subprocess.run(["nm", made], capture_output=True, text=True, check=True).stdout
+        assert "cpm_kernel_conv" in listing
+        assert all((f"cpm_kernel_{kind}" in listing) == wanted for kind in PLAIN)

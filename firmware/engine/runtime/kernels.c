@@ -1,4 +1,5 @@
-/* All portable kernels. */
+/* All portable kernels. With CPM_NO_PLAIN without those for plain records, which only builds with accelerated
+ * kernels have a use for: they stand in where such a kernel is wrong. */
 #include "kernel.h"
 
 const cpm_kernel *const cpm_kernels[CPM_KINDS] = {
@@ -15,6 +16,8 @@ const cpm_kernel *const cpm_kernels[CPM_KINDS] = {
     [CPM_LUT] = &cpm_kernel_lut,
     [CPM_COPY] = &cpm_kernel_copy,
     [CPM_FILL] = &cpm_kernel_fill,
+#ifndef CPM_NO_PLAIN
     [CPM_PLAIN_CONV] = &cpm_kernel_plain_conv,
     [CPM_PLAIN_DEPTHWISE] = &cpm_kernel_plain_depthwise,
+#endif
 };

@@ -40,6 +40,8 @@ if(CICADA_ESP_NN_KERNELS)
     target_compile_definitions(cicada_accelerated PRIVATE ${nn_definitions})
     target_link_libraries(cicada_accelerated PRIVATE cicada_engine ${nn_esp_nn_component})
     list(APPEND nn_libraries cicada_accelerated)
+else()
+    target_compile_definitions(cicada_engine PRIVATE CPM_NO_PLAIN)
 endif()
 
 add_library(usermod_nn INTERFACE)
