@@ -5,14 +5,14 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-from support.zoo import draws, layers, moves, pointwise, singles
+from support.zoo import draws, layers, moves, pointwise, shapes
 from support.zoo.model import Model, Tensor
 
 
 def network(rng: random.Random) -> bytes:
     """A network of one to six blocks over an image, and a head."""
     model = Model(tame=rng.random() < 0.8)
-    x = singles.image(model, rng, 10)
+    x = shapes.image(model, rng, 10)
     for _ in range(rng.randint(1, 6)):
         x = rng.choice(BLOCKS)(model, rng, x)
     return model.finish(_head(model, rng, x))
@@ -20,24 +20,24 @@ def network(rng: random.Random) -> bytes:
 
 def _layer(model: Model, rng: random.Random, x: Tensor) -> Tensor:
     """A convolution of either kind, or a pointwise one on every pixel."""
-    fitting = singles.window(rng, x.shape[1:3])
+    fitting = shapes.window(rng, x.shape[1:3])
     activation = draws.activation(rng)
     if rng.random() < 0.4:
         return layers.depthwise(model, rng, x, **fitting, activation=activation)
     if rng.random() < 0.4:
-        return layers.conv(model, rng, x, singles.channels(rng), activation=activation)
-    return layers.conv(model, rng, x, singles.channels(rng), **fitting, activation=activation)
+        return layers.conv(model, rng, x, shapes.channels(rng), activation=activation)
+    return layers.conv(model, rng, x, shapes.channels(rng), **fitting, activation=activation)
 
 
 def _separable(model: Model, rng: random.Random, x: Tensor) -> Tensor:
     """Depthwise and pointwise convolution, as in keyword networks."""
     x = layers.depthwise(model, rng, x, (3, 3), activation="RELU")
-    return layers.conv(model, rng, x, rng.choice([x.shape[3], singles.channels(rng)]), activation="RELU")
+    return layers.conv(model, rng, x, rng.choice([x.shape[3], shapes.channels(rng)]), activation="RELU")
 
 
 def _residual(model: Model, rng: random.Random, x: Tensor) -> Tensor:
     """Two convolutions beside nothing or one convolution, added."""
-    channels = rng.choice([x.shape[3], singles.channels(rng)])
+    channels = rng.choice([x.shape[3], shapes.channels(rng)])
     stride = rng.choice([(1, 1), (1, 1), (2, 2)])
     y = layers.conv(model, rng, x, channels, (3, 3), stride, activation="RELU")
     y = layers.conv(model, rng, y, channels, (3, 3))
@@ -62,7 +62,7 @@ def _inception(model: Model, rng: random.Random, x: Tensor) -> Tensor:
             parts.append(x)
         else:
             kernel = rng.choice([(1, 1), (3, 3), (1, 3)])
-            parts.append(layers.conv(model, rng, x, singles.channels(rng), kernel, out=out))
+            parts.append(layers.conv(model, rng, x, shapes.channels(rng), kernel, out=out))
     return moves.concatenate(model, parts, rng.choice([3, -1]))
 
 
@@ -127,7 +127,7 @@ def _reshaped(model: Model, rng: random.Random, x: Tensor) -> Tensor:
 def _padded(model: Model, rng: random.Random, x: Tensor) -> Tensor:
     """PAD before a convolution, as Keras makes it of ZeroPadding2D; sometimes before two."""
     y = moves.pad(model, x, [(0, 0), (rng.randint(0, 2), rng.randint(0, 2)), (rng.randint(0, 2), 1), (0, 0)])
-    fitting = singles.window(rng, y.shape[1:3])
+    fitting = shapes.window(rng, y.shape[1:3])
     out = draws.quant(rng, model.tame)
     a = layers.conv(model, rng, y, 4, **fitting, out=out)
     if rng.random() < 0.7:
