@@ -45,13 +45,14 @@ def pack(model: bytes, plain: bool = False) -> Packed:
 
     Args:
         model: a ``.tflite`` flatbuffer with one input and one output; damaged or hostile bytes are refused.
-        plain: leave convolutions to accelerated kernels (ESP-NN's on an ESP32-S3), where these take them;
-            a build without such kernels runs them as well, but slower, and both need more memory.
+        plain: leave convolutions to accelerated kernels (ESP-NN's on an ESP32-S3), where these take them.
+            Images without such kernels refuse the model, and it needs more memory.
 
     Raises:
         PackError: it is no such model, or has an operator, type or size that packed models have not; the text
             names operator and tensor and says why.
     """
+    # Here, because the runtime's wrapper, which selftest needs, itself begins with a module of this package.
     from cicada.training.pack import cost, emit, lower, plan, reader, selftest, simplify, verify
 
     program = lower.lower(simplify.simplify(reader.read(model)), plain)
