@@ -82,7 +82,7 @@ engine: $(STAMP)  ## build the engine's shared library
 modules: $(STAMP)  ## build MicroPython with the C modules for this machine and for RV32
 	@$(CICADA) modules
 
-bench: $(STAMP)  ## what the engine costs (RV32IMC under QEMU), MODELS=folder of others; what updates cost on the twin
+bench: $(STAMP)  ## what the engine (of MODELS=folder, too) and updates cost
 	@$(CICADA) bench $(if $(MODELS),--models "$(MODELS)")
 	@$(CICADA) bench updates
 

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from cicada.tools.paths import FIRMWARE
-from cicada.training import container
 from cicada.training.pack import pack
 
 #: The model that comes with the project, in its container.
@@ -26,7 +25,7 @@ def built_in() -> bytes:
 
 def contained(about: Mapping[str, Any], model: bytes) -> bytes:
     """A container around the packed form of a ``.tflite``."""
-    return container.pack(about, pack(model).blob)
+    return pack(model).contained(about)
 
 
 @functools.cache

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from cicada.training import container
 from cicada.training.pack import pack
 from cicada.training.selftest import with_selftest
 
@@ -47,18 +46,8 @@ def contained(about: Mapping[str, Any], model: bytes, version: str) -> bytes:
         version: of the new model.
     """
     made = pack(model)
-    return with_selftest(
-        container.pack(
-            {
-                **about,
-                "version": version,
-                "arena": made.plan.arena,
-                "macs": made.macs,
-                "data": "none: the blocks of a trained model, some of them repeated in disorder",
-            },
-            made.blob,
-        )
-    )
+    data = "none: the blocks of a trained model, some of them repeated in disorder"
+    return with_selftest(made.contained({**about, "version": version, "macs": made.macs, "data": data}))
 
 
 def _read(model: bytes) -> Any:

@@ -11,7 +11,7 @@ from functools import lru_cache
 import numpy as np
 
 from cicada.tools.tflm import Interpreter
-from cicada.training import container, selftest
+from cicada.training import selftest
 from cicada.training.pack import pack
 
 LABELS = ["_silence_", "_unknown_", "yes", "no"]
@@ -91,4 +91,4 @@ def contained(seed: int, sound: bool = True) -> bytes:
         "decision": {"hop_frames": 5, "window": 3, "threshold": 0.8, "refractory_ms": 1500},
         "selftest": vector,
     }
-    return container.pack(about, pack(data).blob)
+    return pack(data).contained(about)

@@ -10,8 +10,11 @@ operators), :mod:`plan` (places in the arena) and :mod:`emit` (the blob). docs/p
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from cicada.training import container
 
 if TYPE_CHECKING:
     from cicada.training.pack.plan import Plan
@@ -35,6 +38,17 @@ class Packed:
     plan: Plan
     instructions: int
     macs: int
+
+    def contained(self, about: Mapping[str, Any]) -> bytes:
+        """A container (``.cmod``) around it.
+
+        Args:
+            about: the manifest; engine and arena in it become those of the packed model.
+
+        Raises:
+            ValueError: as :func:`cicada.training.container.pack`.
+        """
+        return container.pack({**about, "engine": "packed", "arena": self.plan.arena}, self.blob)
 
 
 def pack(model: bytes, plain: bool = False) -> Packed:

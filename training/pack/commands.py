@@ -37,22 +37,23 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
 
 
 def _pack(options: argparse.Namespace) -> int:
+    from cicada.tools.runtimes import is_packed
     from cicada.tools.stages import write_atomic
 
     source: Path = options.model
     about, model = _open(source)
-    if model[:3] == b"CPM":
+    if is_packed(model):
         raise UserError(f"{source} is a packed model already: give the .tflite it was made of")
     made = _packed(source, model, options.plain)
     if options.into:
         about, _ = _open(options.into)
         if about is None:
             raise UserError(f"--into {options.into}: that is no container (.cmod)")
-        out, blob = options.out or options.into, _repacked(about, made)
+        out, blob = options.out or options.into, made.contained(about)
     elif about is None:
         out, blob = options.out or source.with_suffix(".cpm"), made.blob
     else:
-        out, blob = options.out or source, _repacked(about, made)
+        out, blob = options.out or source, made.contained(about)
     write_atomic(out, blob)
     written = [out]
     if options.c_array:
@@ -73,11 +74,12 @@ def _pack(options: argparse.Namespace) -> int:
 def _inspect(options: argparse.Namespace) -> int:
     from rich.console import Console
 
+    from cicada.tools.runtimes import is_packed
     from cicada.training.pack.report import report, show
 
     _, model = _open(options.model)
     try:
-        packed = None if model[:3] == b"CPM" else _packed(options.model, model)
+        packed = None if is_packed(model) else _packed(options.model, model)
         made = report(packed.blob if packed else model, packed)
     except ValueError as error:
         raise UserError(f"{options.model}: {error}") from error
@@ -117,10 +119,3 @@ def _packed(path: Path, model: bytes, plain: bool = False) -> Packed:
         return pack(model, plain)
     except PackError as error:
         raise UserError(f"{path}: {error}") from error
-
-
-def _repacked(about: dict, made: Packed) -> bytes:
-    """A container like the one described by ``about``, around the packed model."""
-    from cicada.training import container
-
-    return container.pack({**about, "engine": "packed", "arena": made.plan.arena}, made.blob)

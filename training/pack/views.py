@@ -178,11 +178,3 @@ def flat_shape(elements: int) -> tuple[int, int, int] | None:
         if elements % rows == 0 and elements // rows <= LIMIT:
             return rows, 1, elements // rows
     return None
-
-
-def as_hwc(shape: Sequence[int]) -> tuple[int, int, int] | None:
-    """Rows, columns and channels of a tensor: its last three dimensions, if those before them are 1."""
-    if math.prod(shape[:-3]) != 1:
-        return None
-    h, w, c = (1, 1, 1, *shape)[-3:]
-    return h, w, c

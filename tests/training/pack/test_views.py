@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cicada.training.pack.program import Buffer, Ring, View
-from cicada.training.pack.views import LIMIT, Layout, as_hwc, common, flat_shape, joint
+from cicada.training.pack.views import LIMIT, Layout, common, flat_shape, joint
 
 shapes = st.lists(st.integers(1, 6), min_size=1, max_size=4).map(tuple)
 
@@ -167,24 +165,6 @@ def test_rows_of_one_byte_are_rows_of_a_ring() -> None:
 def test_every_second_row_of_a_ring_is_no_view() -> None:
     layout = Layout.rows(ring(6, 4), 0, 6).sliced((6, 4), (0, 0), (3, 4), (2, 1))
     assert layout is not None and layout.view(3, 1, 4) is None
-
-
-@pytest.mark.parametrize(
-    ("shape", "expected"),
-    [
-        ((), (1, 1, 1)),
-        ((7,), (1, 1, 7)),
-        ((1, 7), (1, 1, 7)),
-        ((3, 7), (1, 3, 7)),
-        ((1, 2, 3, 4), (2, 3, 4)),
-        ((1, 1, 2, 3, 4), (2, 3, 4)),
-        ((2, 2, 3, 4), None),
-    ],
-)
-def test_the_last_three_dimensions_are_rows_columns_and_channels(
-    shape: Sequence[int], expected: tuple[int, int, int] | None
-) -> None:
-    assert as_hwc(shape) == expected
 
 
 def test_many_values_become_rows() -> None:
