@@ -239,3 +239,54 @@ def test_without_a_journal_the_built_in_model_counts(node):
     models = node.models.Models((), "kws")
     models.open()
     assert models.slot == NO_SLOT and not models.struck(9)
+
+
+def test_somebody_may_choose_among_the_confirmed_models(node):
+    board = Board(node)
+    board.lay(0, 20)
+    board.lay(1, 10)
+    board.active(0, 20, before=10)
+    models = board.models()
+    models.open()
+    assert [(m["slot"], m["serial"], m["active"]) for m in models.all()] == [
+        (NO_SLOT, 0, False),
+        (0, 20, True),
+        (1, 10, False),
+    ]
+    for slot, serial in ((1, 10), (NO_SLOT, 0), (0, 20), (NO_SLOT, 0), (1, 10)):
+        models.use(slot)
+        models = board.models()
+        models.open()
+        assert (models.slot, models.serial, models.on_trial) == (slot, serial, False)
+        assert models.kept(20) and models.kept(10) and not models.kept(0) and not models.kept(30)
+
+
+@pytest.mark.parametrize("what", [name for name, sound in CONTENTS.items() if not sound])
+def test_what_is_not_a_confirmed_model_cannot_be_chosen(node, what):
+    board = Board(node)
+    board.lay(0, 20)
+    board.lay(1, 10, what)
+    board.active(0, 20, before=10)
+    models = board.models()
+    models.open()
+    if what == "with a false self-test":  # it is chosen, and passed over when it is opened
+        models.use(1)
+    else:
+        assert [about["slot"] for about in models.all()] == [NO_SLOT, 0]
+        with pytest.raises(node.release.Refused):
+            models.use(1)
+    models = board.models()
+    models.open()
+    assert (models.slot, models.serial) == (0, 20)
+
+
+def test_nothing_is_chosen_while_a_model_is_on_trial(node):
+    board = Board(node)
+    board.lay(0, 20)
+    board.active(0, 20)
+    board.lay(1, 30)
+    board.stage(1, 30)
+    models = board.models()
+    models.open()
+    with pytest.raises(node.release.Refused, match="trial"):
+        models.use(0)

@@ -122,6 +122,8 @@ class Models:
         journal = self.journal
         if not journal or not self._known():
             return ()
+        if journal.active == j.NO_SLOT and journal.previous_serial:
+            return ()  # somebody chose the built-in one
         first = journal.active if journal.active in (0, 1) else 1 - self._spare()
         return (first, 1 - first)
 
@@ -178,6 +180,51 @@ class Models:
             raise
         self.sound = True
         return manifest, model
+
+    # What somebody may choose
+
+    def all(self):
+        """Models that could run: list of dicts with slot, serial, version, active.
+
+        Slot 255 is the built-in one. What was never confirmed, or is damaged, is not there.
+        """
+        found = [{"slot": j.NO_SLOT, "serial": 0, "version": None, "active": self.slot == j.NO_SLOT}]
+        for slot in (0, 1):
+            try:
+                release, _ = self.check(slot, self._known())
+            except _FAULTS:
+                continue
+            found.append(
+                {
+                    "slot": slot,
+                    "serial": release.serial,
+                    "version": release.manifest["version"],
+                    "active": self.slot == slot,
+                }
+            )
+        return found
+
+    def kept(self, serial):
+        """Whether a release lies in a slot, whole, though another model was chosen to run."""
+        return any([about["serial"] == serial for about in self.all() if serial])
+
+    def use(self, slot):
+        """Let the model in ``slot`` be the one that runs from the next boot on.
+
+        Raises:
+            Refused: there is no model in it that was confirmed here, or one is on trial.
+        """
+        if self.journal.staged[j.MODEL]:
+            raise r.Refused("a model is on trial, that comes first")
+        serial = 0
+        if slot != j.NO_SLOT:
+            serial = self.check(slot, self._known())[0].serial
+        if (slot, serial) != (self.journal.active, self.journal.active_serial):
+            # What was confirmed last is known anyway; the other one must stay known, too.
+            others = [known for known in self._known() if known != serial]
+            others.sort(key=lambda known: known == self.journal.decided[j.MODEL])
+            before = others[0] if others else 0
+            self.journal.append(j.ACTIVE, j.MODEL, slot, serial=serial, a=before)
 
     # What becomes of them
 

@@ -50,8 +50,8 @@ class Updater:
         """
         who = self._identity
         for kind, name in ((j.FIRMWARE, "app"), (j.MODEL, self._models.name)):
-            if self._journal.staged[kind]:
-                continue  # one at a time
+            if self._journal.staged[kind] or not name:
+                continue  # one at a time; and a node may run without a model
             self._feed()
             envelope = self._transport.newest(who["board"], who["product"], j.KINDS[kind], name)
             if envelope and self._consider(envelope, kind, name):
@@ -95,7 +95,7 @@ class Updater:
     def _runs(self, release):
         """Whether the release that was confirmed last is what runs, not something the chip fell back to."""
         if release.kind:
-            return self._models.serial == release.serial
+            return self._models.serial == release.serial or self._models.kept(release.serial)
         return self._journal.decided_slot[j.FIRMWARE] == self._firmware.slot
 
     def _revoke(self, release):
