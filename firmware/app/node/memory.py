@@ -24,6 +24,7 @@ UPLINK = 3
 HEALTH = 4
 PLAN = 5
 PIPELINES = 6
+OUTBOX = 7
 
 
 class Memory:

@@ -1,0 +1,177 @@
+"""From an event to the broker: rules, filters, the outbox on flash, and now and then a session.
+
+reporter = Reporter(found, memory, link, hooks)
+reporter.take({"event": "keyword", "source": "kws", "word": "yes", "score": 93})
+reporter.deliver()          # if it is time for it
+reporter.keep()             # before deep sleep
+
+Nothing of it is loaded that the configuration does not ask for; without a broker nothing is kept on flash.
+"""
+
+import struct
+import time
+
+from esp32 import Partition
+
+from node import log, records
+from node import memory as m
+
+_WAITING = "<BHBI"  # version, records, highest priority or 255, erases
+_VERSION = 1
+
+
+class Waiting:
+    """The outbox, opened when somebody needs more than what was known of it before the sleep.
+
+    A node that wakes 144 times a day to find that nothing happened must not read its flash for that.
+
+    Args:
+        kept: what :meth:`state` gave before the sleep; empty bytes if that is not to be trusted.
+    """
+
+    def __init__(self, kept):
+        self._box = None
+        self._known = None
+        if len(kept) == struct.calcsize(_WAITING) and kept[0] == _VERSION:
+            self._known = struct.unpack(_WAITING, kept)[1:]
+
+    def state(self):
+        """What is known of it, for after the sleep."""
+        if self._box is None and self._known is None:
+            return b""
+        highest = self.highest()
+        return struct.pack(
+            _WAITING, _VERSION, self.pending(), 255 if highest is None else highest, self.erases[0]
+        )
+
+    def _open(self):
+        if self._box is None:
+            from node.outbox import Outbox
+
+            self._box = Outbox(Partition.find(Partition.TYPE_DATA, label="outbox")[0])
+            self._known = None
+        return self._box
+
+    def pending(self):
+        """Number of records that wait."""
+        return self._known[0] if self._known else self._open().pending()
+
+    def highest(self):
+        """The highest priority of those that wait; None if none do."""
+        if self._known:
+            return None if self._known[1] == 255 else self._known[1]
+        return self._open().highest()
+
+    @property
+    def erases(self):
+        """``(of all sectors, of the most worn one)`` so far."""
+        return (self._known[2], 0) if self._known else self._open().erases
+
+    def put(self, kind, priority, data):
+        """As of node.outbox.Outbox, like all that follow."""
+        return self._open().put(kind, priority, data)
+
+    def oldest(self, limit):
+        return self._open().oldest(limit)
+
+    def done(self, sequence):
+        self._open().done(sequence)
+
+    @property
+    def generation(self):
+        return self._open().generation
+
+    @property
+    def dropped(self):
+        return self._open().dropped
+
+
+class Reporter:
+    """What a node has to say, until somebody has it.
+
+    Args:
+        found: the configuration, complete.
+        memory: the node.memory.Memory, loaded.
+        woken: whether it is a memory from before a sleep, in which nobody wrote to the flash.
+        link: the node.net.link.Link; None without a network.
+        hooks: ``status()``, ``command(data)`` and ``feed()``, as node.uplink.Uplink wants them.
+
+    Attributes:
+        outbox: what waits; None without a broker, or on a board without its partition.
+        uplink: the node.uplink.Uplink; None without a broker.
+    """
+
+    def __init__(self, found, memory, woken, link, hooks):
+        self._memory = memory
+        self._fusion = self._filters = self.outbox = self.uplink = None
+        if found["rules"]:
+            from node.fusion import Fusion
+
+            self._fusion = Fusion(found["rules"])
+            self._fusion.restore(memory.section(m.FUSION))
+        if found["mqtt"] and link and Partition.find(Partition.TYPE_DATA, label="outbox"):
+            from node.filters import Filters
+            from node.uplink import Uplink
+
+            self._filters = Filters(found["report"])
+            self._filters.restore(memory.section(m.FILTERS))
+            self.outbox = Waiting(memory.section(m.OUTBOX) if woken else b"")
+            self.uplink = Uplink(found["mqtt"], found["report"], self.outbox, link, hooks)
+            self.uplink.restore(memory.section(m.UPLINK))
+
+    def take(self, record):
+        """Take in an event or a reading, and what the rules make of it.
+
+        Args:
+            record: dict, see docs/node.md.
+        """
+        self._offer(record)
+        if self._fusion:
+            for alarm in self._fusion.feed(record, int(time.time())):
+                self._memory.events += 1
+                log.event("alarm", self._memory.events, alarm)
+                self._offer(alarm)
+
+    def _offer(self, record):
+        if self._filters:
+            priority = self._filters.wants(record, int(time.time()))
+            if priority is not None:
+                self.put(records.kind_of(record), priority, record)
+
+    def put(self, kind, priority, fields):
+        """Keep a record until it is delivered; it is on the flash when this returns.
+
+        Args:
+            kind, priority: constants of node.records.
+            fields: dict of JSON values.
+        """
+        if self.outbox:
+            try:
+                self.outbox.put(kind, priority, records.encode(self._memory.boots, fields))
+            except (OSError, ValueError) as error:
+                log.error("outbox: %s" % error)
+
+    def deliver(self, linger_ms, even_so=False):
+        """Hold a session with the broker if it is time for one.
+
+        Args:
+            linger_ms: how long to wait for commands.
+            even_so: whether it is time or not.
+
+        Returns:
+            True if the broker was reached, False if not, None if it was not time.
+        """
+        if not self.uplink or not (even_so or self.uplink.due(int(time.time()))):
+            return None
+        return self.uplink.session(linger_ms)
+
+    def keep(self):
+        """Put what must outlive the sleep into the node's memory, whose ``save`` writes it."""
+        for section, part in (
+            (m.FUSION, self._fusion),
+            (m.FILTERS, self._filters),
+            (m.UPLINK, self.uplink),
+            (m.OUTBOX, self.outbox),
+        ):
+            if part:
+                self._memory.put(section, part.state())
