@@ -63,6 +63,30 @@ class AudioFrontEnd:
     def reset(self) -> None:
         """Forget all audio and the noise estimate; fill ``window`` with -128."""
 
+class VibrationFrontEnd:
+    """Streaming log band powers and statistics of an accelerometer; ``engine/vibration/vibration.h`` has the
+    formulas. The next window begins where one ends.
+
+    ``features`` are those of the newest window: int8, for each axis its bands from low to high, then level,
+    crest and kurtosis; the same buffer for the life of the object.
+    """
+
+    features: memoryview
+
+    def __init__(self, samples: int, bands: int, axes: int) -> None:
+        """``samples`` of a window: 256, 512 or 1024; ``bands`` of an axis: 8 to 32; ``axes``: 1 or 3; else
+        ``ValueError``."""
+
+    def feed(self, frames: Buffer) -> int:
+        """Take in frames of ``axes`` 16-bit little-endian samples, any number; how many windows they completed.
+
+        Raises:
+            ValueError: the last frame is not whole.
+        """
+
+    def reset(self) -> None:
+        """Forget the window that is not complete; fill ``features`` with -128."""
+
 class Model:
     """A loaded INT8 model; usable in ``with``, which closes it.
 

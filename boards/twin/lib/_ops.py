@@ -84,3 +84,6 @@ CAM_SET = 73  # payload: u8 vflip, u8 hmirror (255: as it is)
 CAM_CLOSE = 74
 TRUST_VERIFY = 75  # payload: key, signature, digest -> value: 1 if the signature is theirs
 DELTA_ADD = 76  # payload: target, difference, as long as each other -> target
+VIB_OPEN = 104  # payload: u16 samples, u16 bands, u16 axes -> value: handle
+VIB_FEED = 105  # argument: handle; payload: frames -> value: windows completed; features
+VIB_RESET = 106  # argument: handle -> features

@@ -59,6 +59,22 @@ class AudioFrontEnd:
         _chip.call(_ops.FRONT_RESET, self._handle, b"", self.window)
 
 
+class VibrationFrontEnd:
+    def __init__(self, samples, bands, axes):
+        if min(samples, bands, axes) < 0 or max(samples, bands, axes) > 65535:
+            samples = 0
+        payload = struct.pack("<HHH", samples, bands, axes)
+        self._handle = _chip.call(_ops.VIB_OPEN, 0, payload)[0]
+        self.features = memoryview(array("b", bytes(axes * (bands + 3))))
+        self.reset()
+
+    def feed(self, frames):
+        return _chip.call(_ops.VIB_FEED, self._handle, frames, self.features)
+
+    def reset(self):
+        _chip.call(_ops.VIB_RESET, self._handle, b"", self.features)
+
+
 class Model:
     def __init__(self, blob, arena_size=0):
         if arena_size < 0:

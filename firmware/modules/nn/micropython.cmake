@@ -11,8 +11,8 @@ idf_build_get_property(nn_definitions COMPILE_DEFINITIONS)
 
 # Front end and runtime: all work is done in them, so speed counts, whatever the rest is made for.
 get_filename_component(NN_ENGINE_DIR ${CMAKE_CURRENT_LIST_DIR}/../../engine ABSOLUTE)
-file(GLOB nn_engine_sources CONFIGURE_DEPENDS ${NN_ENGINE_DIR}/frontend/*.c ${NN_ENGINE_DIR}/audio/*.c
-    ${NN_ENGINE_DIR}/runtime/*.c)
+file(GLOB nn_engine_sources CONFIGURE_DEPENDS ${NN_ENGINE_DIR}/frontend/*.c
+    ${NN_ENGINE_DIR}/vibration/*.c ${NN_ENGINE_DIR}/audio/*.c ${NN_ENGINE_DIR}/runtime/*.c)
 add_library(cicada_engine STATIC ${nn_engine_sources})
 target_compile_options(cicada_engine PRIVATE ${nn_options} ${nn_c_options} -O2)
 target_include_directories(cicada_engine PUBLIC ${NN_ENGINE_DIR})
@@ -51,6 +51,7 @@ target_sources(usermod_nn INTERFACE
     ${CMAKE_CURRENT_LIST_DIR}/modnn.c
     ${CMAKE_CURRENT_LIST_DIR}/packed_engine.c
     ${CMAKE_CURRENT_LIST_DIR}/platform_esp.c
+    ${CMAKE_CURRENT_LIST_DIR}/vibration.c
 )
 target_include_directories(usermod_nn INTERFACE ${CMAKE_CURRENT_LIST_DIR} ${NN_ENGINE_DIR})
 target_compile_definitions(usermod_nn INTERFACE "NN_ENGINES=${nn_engines}")

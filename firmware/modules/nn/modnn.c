@@ -89,6 +89,7 @@ static const mp_rom_map_elem_t nn_globals_table[] = {
     {MP_ROM_QSTR(MP_QSTR_map_partition), MP_ROM_PTR(&nn_map_partition_obj)},
     {MP_ROM_QSTR(MP_QSTR_mono16), MP_ROM_PTR(&nn_mono16_obj)},
     {MP_ROM_QSTR(MP_QSTR_AudioFrontEnd), MP_ROM_PTR(&nn_type_AudioFrontEnd)},
+    {MP_ROM_QSTR(MP_QSTR_VibrationFrontEnd), MP_ROM_PTR(&nn_type_VibrationFrontEnd)},
     {MP_ROM_QSTR(MP_QSTR_Model), MP_ROM_PTR(&nn_type_Model)},
 };
 static MP_DEFINE_CONST_DICT(nn_globals, nn_globals_table);

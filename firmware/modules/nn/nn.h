@@ -5,6 +5,7 @@
 #include "py/obj.h"
 
 extern const mp_obj_type_t nn_type_AudioFrontEnd;
+extern const mp_obj_type_t nn_type_VibrationFrontEnd;
 extern const mp_obj_type_t nn_type_Model;
 
 /* A memoryview of `count` items of `typecode`, `offset` items behind the start of a heap block. It keeps the

@@ -21,6 +21,7 @@ def fit(chip: Chip) -> dict[str, Peripheral]:
     from cicada.tools.twin.peripherals.storage import Storage
     from cicada.tools.twin.peripherals.timers import Timers
     from cicada.tools.twin.peripherals.trust import Trust
+    from cicada.tools.twin.peripherals.vibrating import Vibrating
 
     kinds = {
         "cpu": Cpu,
@@ -34,5 +35,6 @@ def fit(chip: Chip) -> dict[str, Peripheral]:
         "camera": CameraPort,
         "trust": Trust,
         "delta": Delta,
+        "vibrating": Vibrating,
     }
     return {name: kind(chip) for name, kind in kinds.items()}
