@@ -26,9 +26,13 @@ class PackedModel:
 
     Args:
         blob: a ``.cpm``, which the runtime checks: damaged or hostile bytes do no harm.
+        arena: memory that it shares with other models, a multiple of 8 bytes; None for its own. Models that
+            keep state may not share.
 
     Attributes:
         arena: bytes of RAM it takes on a 32-bit chip: the header's arena and the model's own structure.
+        tensors: bytes of the header's arena alone.
+        keeps: whether anything in its arena must last from one inference to the next.
         macs: multiply-accumulates of one inference, as the blob says.
         instructions: RV32IMC instructions of one inference, as the compiler predicted them.
         selftest_steps: inferences of its self-test, 0 if it carries none.
@@ -40,7 +44,7 @@ class PackedModel:
 
     engine = "packed"
 
-    def __init__(self, blob: bytes) -> None:
+    def __init__(self, blob: bytes, arena: NDArray[np.uint64] | None = None) -> None:
         self._lib = engine.library()
         # Of 64-bit words, because bytes objects need not be aligned.
         self._blob = np.zeros(-(-len(blob) // 8), np.uint64)
@@ -49,8 +53,16 @@ class PackedModel:
         if wrong is not None:
             raise ValueError(f"the packed model cannot run: {wrong.decode()}")
         header = cpm.HEADER.unpack(blob)
-        # Not of zeros, because a device's memory is not either.
-        self._arena = np.full(-(-header["arena"] // 8), 0xA5A5A5A5A5A5A5A5, np.uint64)
+        self.tensors: int = header["arena"]
+        self.keeps = bool(header["states"] or header["rings"])
+        if arena is None:
+            # Not of zeros, because a device's memory is not either.
+            arena = np.full(-(-self.tensors // 8), 0xA5A5A5A5A5A5A5A5, np.uint64)
+        elif self.keeps:
+            raise ValueError("it keeps state in its arena, which must be its own")
+        elif arena.nbytes < self.tensors:
+            raise ValueError(f"an arena of {arena.nbytes} bytes is too small, it needs {self.tensors}")
+        self._arena = arena
         self._model = np.zeros(_ROOM // 8, np.uint64)
         self._at = self._model.ctypes.data
         self._lib.cpm_open(self._at, self._blob.ctypes.data, self._arena.ctypes.data)

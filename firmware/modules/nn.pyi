@@ -63,6 +63,36 @@ class AudioFrontEnd:
     def reset(self) -> None:
         """Forget all audio and the noise estimate; fill ``window`` with -128."""
 
+def needs(blob: Buffer) -> tuple[int, bool]:
+    """What a model needs: bytes of working memory, and whether it may share them with other models.
+
+    The model is checked as when it is loaded, and no memory is set aside. For packed models the number is
+    exact, for others a guess. Models that keep state from one run to the next share nothing, nor do those that
+    TFLM runs.
+
+    Raises:
+        ValueError: it cannot be loaded; the text says why.
+    """
+
+class Arena:
+    """Working memory that several models use by turns: as large as the largest of them needs.
+
+        arena = nn.Arena(max(nn.needs(one)[0], nn.needs(two)[0]))
+        models = nn.Model(one, arena=arena), nn.Model(two, arena=arena)
+
+    As models run one at a time, and each leaves its output elsewhere, they need not know of each other.
+    """
+
+    size: int  #: bytes
+
+    def __init__(self, size: int) -> None:
+        """Set aside ``size`` bytes.
+
+        Raises:
+            ValueError: fewer than 1 or more than 16 MiB.
+            MemoryError: the heap has no room for them.
+        """
+
 class VibrationFrontEnd:
     """Streaming log band powers and statistics of an accelerometer; ``engine/vibration/vibration.h`` has the
     formulas. The next window begins where one ends.
@@ -96,7 +126,7 @@ class Model:
 
     engine: str  #: which engine runs it, "packed" or "TFLM"
     size: int  #: bytes of the model
-    arena_size: int  #: bytes of working memory, on the heap
+    arena_size: int  #: bytes of working memory, on the heap; in a shared arena those it uses
     input_shape: tuple[int, ...]
     input_scale: float
     input_zero_point: int
@@ -104,7 +134,7 @@ class Model:
     output_scale: float
     output_zero_point: int
 
-    def __init__(self, blob: Buffer, arena_size: int = 0) -> None:
+    def __init__(self, blob: Buffer, arena_size: int = 0, arena: Arena | None = None) -> None:
         """Load a model. The engine is chosen by the first bytes: a packed model (``.cpm``) is run where it
         lies, a ``.tflite`` flatbuffer by TFLM, in images that have it.
 
@@ -113,17 +143,22 @@ class Model:
                 divisible by 16, as what ``map_partition`` gives does, and the copy that ``bytes`` makes.
             arena_size: bytes of working memory to set aside; 0 finds out how many are needed, which takes a
                 few attempts.
+            arena: memory that this model shares with others, instead of its own; only for models that
+                :func:`needs` calls shareable.
 
         Raises:
-            ValueError: it cannot be loaded; the text says why.
-            MemoryError: the heap has no room for the arena, or ``arena_size`` is too small.
+            ValueError: it cannot be loaded, or keeps state and so cannot share an arena, or both
+                ``arena_size`` and ``arena`` were given; the text says why.
+            MemoryError: the heap has no room for the arena, or ``arena_size`` or ``arena`` is too small.
+            TypeError: ``arena`` is something else.
         """
 
     def invoke(self, features: Buffer) -> memoryview:
         """Run once on int8 ``features``, as many as ``input_shape`` holds.
 
         Returns the model's own output buffer, int8 or, where the model has it so, uint8; it is overwritten by
-        the next call. It stays readable when the model is closed or gone.
+        the next call, and by no other model's, as a shared arena is left before the call returns. It stays
+        readable when the model is closed or gone.
 
         Raises:
             ValueError: another number of bytes, or the model is closed.

@@ -59,6 +59,18 @@ class AudioFrontEnd:
         _chip.call(_ops.FRONT_RESET, self._handle, b"", self.window)
 
 
+def needs(blob):
+    return tuple(json.loads(_chip.call(_ops.MODEL_NEEDS, 0, blob)[1]))
+
+
+class Arena:
+    def __init__(self, size):
+        if not 1 <= size <= 0x1000000:
+            raise ValueError("an arena has 1 byte to 16 MiB")
+        self._handle = _chip.call(_ops.ARENA_OPEN, 0, struct.pack("<I", size))[0]
+        self.size = size
+
+
 class VibrationFrontEnd:
     def __init__(self, samples, bands, axes):
         if min(samples, bands, axes) < 0 or max(samples, bands, axes) > 65535:
@@ -76,10 +88,22 @@ class VibrationFrontEnd:
 
 
 class Model:
-    def __init__(self, blob, arena_size=0):
+    def __init__(self, blob, arena_size=0, arena=None):
         if arena_size < 0:
             raise ValueError("model: arena_size must not be negative")
-        self._handle, about = _chip.call(_ops.MODEL_OPEN, 0, blob)
+        handle = 0
+        if arena is not None:
+            if not isinstance(arena, Arena):
+                raise TypeError("model: arena must be an nn.Arena")
+            if arena_size:
+                raise ValueError("model: arena_size or arena, not both")
+            least, shares = needs(blob)
+            if shares and arena.size < least:
+                raise MemoryError(
+                    "model: an arena of %d bytes is too small, it needs %d or more" % (arena.size, least)
+                )
+            handle = arena._handle + 1
+        self._handle, about = _chip.call(_ops.MODEL_OPEN, handle, blob)
         about = json.loads(about)
         if 0 < arena_size < about["arena"]:
             self.deinit()

@@ -75,6 +75,10 @@ typedef struct {
 
     /* Releases what the instance holds outside the memory it was given. */
     void (*unload)(void *instance);
+
+    /* True if the arena of a model that `plan` accepted holds anything from one run to the next; only an
+     * arena that holds nothing can be lent to other models between two runs. NULL: every model's does. */
+    bool (*keeps)(const uint8_t *model);
 } nn_engine;
 
 /* Packed models. */

@@ -1,8 +1,12 @@
-/* The type `nn.Model`: a model, the engine that runs it, and memory for both.
+/* The types `nn.Model` and `nn.Arena`: a model, the engine that runs it, and memory for both.
  *
  * Memory: the object holds three heap blocks (model bytes, instance, arena) by pointers to their starts,
  * which is what the collector follows. The output's memoryview holds the arena the same way, so it stays
  * readable for whoever kept it when the model is gone.
+ *
+ * Models that keep nothing in their arena between two runs may use one `nn.Arena`. They run one at a time
+ * anyway, and each writes its input before it runs. What one has said must outlast the run of the next, so
+ * its output is copied to a block of the model's own before another may begin.
  */
 #include <stdio.h>
 #include <string.h>
@@ -44,6 +48,7 @@ typedef struct {
     const uint8_t *bytes;
     size_t size;
     nn_block instance, arena;
+    int8_t *said; /* of a model in a shared arena: its output's own block; else NULL */
     nn_info info;
     mp_obj_t input_shape, output_shape, output;
 } nn_model;
@@ -57,6 +62,12 @@ static bool block_new(nn_block *block, size_t size) {
     block->data = block->start + (-(uintptr_t)block->start & (NN_ALIGNMENT - 1));
     return true;
 }
+
+typedef struct {
+    mp_obj_base_t base;
+    nn_block block;
+    size_t size;
+} nn_arena;
 
 static void block_free(nn_block *block) {
     m_del(uint8_t, block->start, block->size);
@@ -133,6 +144,23 @@ static void load_fitting(nn_model *self) {
     }
 }
 
+/* Loads into the arena of other models. */
+static void load_shared(nn_model *self, const nn_arena *arena) {
+    if (self->engine->keeps == NULL || self->engine->keeps(self->bytes)) {
+        refuse("it keeps state in its arena, which must be its own");
+    }
+    if (self->engine->load(self->instance.data, self->bytes, self->size, arena->block.data, arena->size,
+                           &self->info) != NN_OK) {
+        mp_raise_msg_varg(&mp_type_MemoryError,
+                          MP_ERROR_TEXT("model: an arena of %u bytes is too small, it needs %u or more"),
+                          (unsigned)arena->size, (unsigned)self->info.arena);
+    }
+    self->loaded = true;
+    self->arena = arena->block;
+    self->said = m_new(int8_t, self->info.output.size);
+    memset(self->said, 0, self->info.output.size);
+}
+
 static mp_obj_t shape_tuple(const nn_tensor *tensor) {
     mp_obj_t items[NN_RANK];
     for (size_t i = 0; i < tensor->rank; i++) {
@@ -160,22 +188,11 @@ static void choose_engine(nn_model *self) {
     refuse("no format that an engine of this firmware knows");
 }
 
-static mp_obj_t model_make_new(const mp_obj_type_t *type, size_t n_args, size_t n_kw, const mp_obj_t *args) {
-    static const mp_arg_t allowed[] = {
-        {MP_QSTR_blob, MP_ARG_REQUIRED | MP_ARG_OBJ, {.u_obj = MP_OBJ_NULL}},
-        {MP_QSTR_arena_size, MP_ARG_INT, {.u_int = 0}},
-    };
-    mp_arg_val_t values[MP_ARRAY_SIZE(allowed)];
-    mp_arg_parse_all_kw_array(n_args, n_kw, args, MP_ARRAY_SIZE(allowed), allowed, values);
+/* Checks the bytes of a model and asks its engine about it. */
+static void look_into(nn_model *self, mp_obj_t model) {
     mp_buffer_info_t blob;
-    mp_get_buffer_raise(values[0].u_obj, &blob, MP_BUFFER_READ);
-    if (values[1].u_int < 0) {
-        refuse("arena_size must not be negative");
-    }
-
-    nn_model *self = mp_obj_malloc_with_finaliser(nn_model, type);
-    memset((uint8_t *)self + sizeof(self->base), 0, sizeof(*self) - sizeof(self->base));
-    self->model = values[0].u_obj;
+    mp_get_buffer_raise(model, &blob, MP_BUFFER_READ);
+    self->model = model;
     self->bytes = blob.buf;
     self->size = blob.len;
     if (self->size > NN_MODEL_MAX) {
@@ -188,21 +205,96 @@ static mp_obj_t model_make_new(const mp_obj_type_t *type, size_t n_args, size_t 
     if (self->engine->plan(self->bytes, self->size, &self->info) != NN_OK) {
         refuse(self->info.reason);
     }
+}
+
+static mp_obj_t needs(mp_obj_t model_in) {
+    nn_model asked;
+    memset(&asked, 0, sizeof(asked));
+    look_into(&asked, model_in);
+    const bool keeps = asked.engine->keeps == NULL || asked.engine->keeps(asked.bytes);
+    mp_obj_t items[] = {mp_obj_new_int_from_uint(asked.info.arena), mp_obj_new_bool(!keeps)};
+    return mp_obj_new_tuple(MP_ARRAY_SIZE(items), items);
+}
+MP_DEFINE_CONST_FUN_OBJ_1(nn_needs_obj, needs);
+
+static mp_obj_t arena_make_new(const mp_obj_type_t *type, size_t n_args, size_t n_kw, const mp_obj_t *args) {
+    mp_arg_check_num(n_args, n_kw, 1, 1, false);
+    const mp_int_t size = mp_obj_get_int(args[0]);
+    if (size < 1 || (size_t)size > NN_MODEL_MAX) {
+        mp_raise_ValueError(MP_ERROR_TEXT("an arena has 1 byte to 16 MiB"));
+    }
+    nn_arena *self = mp_obj_malloc(nn_arena, type);
+    self->size = (size_t)size;
+    if (!block_new(&self->block, self->size)) {
+        mp_raise_msg_varg(&mp_type_MemoryError, MP_ERROR_TEXT("no %u bytes in one piece for an arena"),
+                          (unsigned)size);
+    }
+    return MP_OBJ_FROM_PTR(self);
+}
+
+static void arena_attr(mp_obj_t self_in, qstr attr, mp_obj_t *dest) {
+    const nn_arena *self = MP_OBJ_TO_PTR(self_in);
+    if (dest[0] == MP_OBJ_NULL && attr == MP_QSTR_size) {
+        dest[0] = mp_obj_new_int_from_uint(self->size);
+    }
+}
+
+/* clang-format off */
+MP_DEFINE_CONST_OBJ_TYPE(
+    nn_type_Arena,
+    MP_QSTR_Arena,
+    MP_TYPE_FLAG_NONE,
+    make_new, arena_make_new,
+    attr, arena_attr
+    );
+/* clang-format on */
+
+/* The arena that was given, or NULL for None. */
+static const nn_arena *arena_of(mp_obj_t given) {
+    if (given != mp_const_none && !mp_obj_is_type(given, &nn_type_Arena)) {
+        mp_raise_TypeError(MP_ERROR_TEXT("model: arena must be an nn.Arena"));
+    }
+    return given == mp_const_none ? NULL : MP_OBJ_TO_PTR(given);
+}
+
+static mp_obj_t model_make_new(const mp_obj_type_t *type, size_t n_args, size_t n_kw, const mp_obj_t *args) {
+    static const mp_arg_t allowed[] = {
+        {MP_QSTR_blob, MP_ARG_REQUIRED | MP_ARG_OBJ, {.u_obj = MP_OBJ_NULL}},
+        {MP_QSTR_arena_size, MP_ARG_INT, {.u_int = 0}},
+        {MP_QSTR_arena, MP_ARG_OBJ, {.u_rom_obj = MP_ROM_NONE}},
+    };
+    mp_arg_val_t values[MP_ARRAY_SIZE(allowed)];
+    mp_arg_parse_all_kw_array(n_args, n_kw, args, MP_ARRAY_SIZE(allowed), allowed, values);
+    if (values[1].u_int < 0) {
+        refuse("arena_size must not be negative");
+    }
+    const nn_arena *const shared = arena_of(values[2].u_obj);
+    if (shared != NULL && values[1].u_int != 0) {
+        refuse("arena_size or arena, not both");
+    }
+
+    nn_model *self = mp_obj_malloc_with_finaliser(nn_model, type);
+    memset((uint8_t *)self + sizeof(self->base), 0, sizeof(*self) - sizeof(self->base));
+    look_into(self, values[0].u_obj);
     if (!block_new(&self->instance, self->engine->instance_size)) {
         m_malloc_fail(self->engine->instance_size);
     }
     while (engine_busy) { /* loading may run the model, to test accelerated kernels */
         mp_event_wait_ms(1);
     }
-    if (values[1].u_int != 0) {
+    if (shared != NULL) {
+        load_shared(self, shared);
+    } else if (values[1].u_int != 0) {
         load_given(self, (size_t)values[1].u_int);
     } else {
         load_fitting(self);
     }
     self->input_shape = shape_tuple(&self->info.input);
     self->output_shape = shape_tuple(&self->info.output);
-    size_t offset = (size_t)((uint8_t *)self->info.output.data - self->arena.start);
-    self->output = nn_memoryview(self->info.output.is_unsigned ? 'B' : 'b', self->arena.start, offset,
+    /* A shared arena is the other models' next. */
+    uint8_t *block = self->said != NULL ? (uint8_t *)self->said : self->arena.start;
+    size_t offset = self->said != NULL ? 0 : (size_t)((uint8_t *)self->info.output.data - block);
+    self->output = nn_memoryview(self->info.output.is_unsigned ? 'B' : 'b', block, offset,
                                  self->info.output.size, false);
     return MP_OBJ_FROM_PTR(self);
 }
@@ -246,6 +338,9 @@ static mp_obj_t model_invoke(mp_obj_t self_in, mp_obj_t features_in) {
     MP_THREAD_GIL_EXIT();
     bool ran = self->engine->invoke(self->instance.data);
     MP_THREAD_GIL_ENTER();
+    if (self->said != NULL) {
+        memcpy(self->said, self->info.output.data, self->info.output.size);
+    }
     done(self);
     if (!ran) {
         mp_raise_msg(&mp_type_RuntimeError, MP_ERROR_TEXT("model: its engine failed to run it"));
@@ -285,6 +380,7 @@ static mp_obj_t model_deinit(mp_obj_t self_in) {
         self->model = self->output = mp_const_none;
         self->bytes = NULL;
         self->instance = self->arena = (nn_block){0};
+        self->said = NULL;
     }
     return mp_const_none;
 }

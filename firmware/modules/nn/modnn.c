@@ -88,6 +88,8 @@ static const mp_rom_map_elem_t nn_globals_table[] = {
     {MP_ROM_QSTR(MP_QSTR_builtin), MP_ROM_PTR(&nn_builtin_obj)},
     {MP_ROM_QSTR(MP_QSTR_map_partition), MP_ROM_PTR(&nn_map_partition_obj)},
     {MP_ROM_QSTR(MP_QSTR_mono16), MP_ROM_PTR(&nn_mono16_obj)},
+    {MP_ROM_QSTR(MP_QSTR_needs), MP_ROM_PTR(&nn_needs_obj)},
+    {MP_ROM_QSTR(MP_QSTR_Arena), MP_ROM_PTR(&nn_type_Arena)},
     {MP_ROM_QSTR(MP_QSTR_AudioFrontEnd), MP_ROM_PTR(&nn_type_AudioFrontEnd)},
     {MP_ROM_QSTR(MP_QSTR_VibrationFrontEnd), MP_ROM_PTR(&nn_type_VibrationFrontEnd)},
     {MP_ROM_QSTR(MP_QSTR_Model), MP_ROM_PTR(&nn_type_Model)},

@@ -79,6 +79,12 @@ static void unload(void *instance) {
     (void)instance;
 }
 
+/* What lasts lies in the states and rings that a reset sets. All else is written before it is read in every
+ * run: training/pack gives values that live at different times one place. */
+static bool keeps(const uint8_t *model) {
+    return cpm_about(model)->states != 0 || cpm_about(model)->rings != 0;
+}
+
 const nn_engine nn_packed = {
     .name = "packed",
     .instance_size = sizeof(cpm_model),
@@ -89,4 +95,5 @@ const nn_engine nn_packed = {
     .state_reset = state_reset,
     .selftest = selftest,
     .unload = unload,
+    .keeps = keeps,
 };

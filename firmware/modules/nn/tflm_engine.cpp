@@ -218,5 +218,5 @@ void unload(void *instance) {
 
 } // namespace
 
-extern "C" const nn_engine nn_tflm = {"TFLM", sizeof(Instance), probe,   plan,  load,
-                                      invoke, state_reset,      nullptr, unload};
+extern "C" const nn_engine nn_tflm = {"TFLM", sizeof(Instance), probe,   plan,   load,
+                                      invoke, state_reset,      nullptr, unload, nullptr};

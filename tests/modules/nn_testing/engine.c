@@ -141,5 +141,5 @@ static void unload(void *memory) {
     nn_testing_live--;
 }
 
-const nn_engine nn_test_engine = {"test", sizeof(instance), probe, plan,  load,
-                                  invoke, state_reset,      NULL,  unload};
+const nn_engine nn_test_engine = {"test", sizeof(instance), probe, plan,   load,
+                                  invoke, state_reset,      NULL,  unload, NULL};

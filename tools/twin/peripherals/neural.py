@@ -10,7 +10,7 @@ import numpy as np
 
 from cicada.tools.engine import CHANNELS, FrontEnd
 from cicada.tools.packed import PackedModel
-from cicada.tools.runtimes import open_model
+from cicada.tools.runtimes import is_packed, open_model
 from cicada.tools.tflm import Interpreter
 from cicada.tools.twin.chip import Chip, Peripheral, ops
 
@@ -31,6 +31,7 @@ class Neural(Peripheral):
         self.inference_us = self.invoking_us = self.featuring_us = self.frames = 0
         self._models: list[PackedModel | Interpreter | None] = []
         self._fronts: list[tuple[FrontEnd, np.ndarray]] = []
+        self._arenas: list[np.ndarray] = []
         self.operations = {
             ops.NN_NAMES: lambda argument, payload: (0, json.dumps(sorted(self.blobs)).encode()),
             ops.MODEL_OPEN: self._model_open,
@@ -38,6 +39,8 @@ class Neural(Peripheral):
             ops.MODEL_RESET: self._model_reset,
             ops.MODEL_CLOSE: self._model_close,
             ops.MODEL_SELFTEST: self._model_selftest,
+            ops.MODEL_NEEDS: self._model_needs,
+            ops.ARENA_OPEN: self._arena_open,
             ops.FRONT_OPEN: self._front_open,
             ops.FRONT_FEED: self._front_feed,
             ops.FRONT_RESET: self._front_reset,
@@ -46,12 +49,10 @@ class Neural(Peripheral):
     def reset(self, cause: int) -> None:
         self._models.clear()
         self._fronts.clear()
+        self._arenas.clear()
 
     def _model_open(self, argument: int, payload: bytes) -> tuple[int, bytes]:
-        try:
-            model = open_model(payload)
-        except ValueError as error:
-            raise ValueError(f"model: {error}") from error
+        model = _opened(payload, _at(self._arenas, argument - 1) if argument else None)
         self._models.append(model)
         about = {
             "engine": model.engine,
@@ -60,6 +61,19 @@ class Neural(Peripheral):
             "output": _side(model.output),
         }
         return len(self._models) - 1, json.dumps(about).encode()
+
+    def _model_needs(self, argument: int, payload: bytes) -> tuple[int, bytes]:
+        model = _opened(payload)
+        if isinstance(model, PackedModel):
+            return 0, json.dumps([_aligned(model.tensors), not model.keeps]).encode()
+        return 0, json.dumps([model.arena, False]).encode()
+
+    def _arena_open(self, argument: int, payload: bytes) -> tuple[int, bytes]:
+        # Of what was there before, as a device's memory is.
+        self._arenas.append(
+            np.full(-(-int.from_bytes(payload, "little") // 8), 0x5AC35AC35AC35AC3, np.uint64)
+        )
+        return len(self._arenas) - 1, b""
 
     def _model_invoke(self, argument: int, payload: bytes) -> tuple[int, bytes]:
         model = _at(self._models, argument)
@@ -121,6 +135,23 @@ class Neural(Peripheral):
         front.reset()
         window.fill(-128)
         return 0, window.tobytes()
+
+
+def _opened(model: bytes, arena: np.ndarray | None = None) -> PackedModel | Interpreter:
+    """A model, in ``arena`` if that is given; ValueError in the words of ``nn``."""
+    try:
+        if arena is None:
+            return open_model(model)
+        if not is_packed(model):
+            raise ValueError("it keeps state in its arena, which must be its own")
+        return PackedModel(model, arena)
+    except ValueError as error:
+        raise ValueError(f"model: {error}") from error
+
+
+def _aligned(size: int) -> int:
+    """As ``nn`` counts working memory."""
+    return -(-size // 16) * 16
 
 
 def _side(about: dict) -> dict:
