@@ -31,6 +31,7 @@ LED = 2  # many development boards have one there
 BUTTON = 0  # the boot button: low while pressed
 I2C = {"id": 0, "scl": 22, "sda": 21}
 I2C_DEVICES = ()
+SPI = {"id": 2, "sck": 18, "mosi": 23, "miso": 19}  # VSPI's own pins
 # The battery through two equal resistors.
 BATTERY_ADC = {"pin": 35, "ratio": 0.5}
 FRAME_US = 80_000  # no camera; the twin's figure

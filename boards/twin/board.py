@@ -36,6 +36,7 @@ I2C_DEVICES = (
     {"kind": "adxl345", "address": 0x53, "interrupt": 34},
     {"kind": "bme280", "address": 0x76},
 )
+SPI = {"id": 2, "sck": 18, "mosi": 23, "miso": 19}
 # The battery through two equal resistors.
 BATTERY_ADC = {"pin": 35, "ratio": 0.5}
 FRAME_US = 80_000  # a frame of the camera: an assumption, 12.5 frames a second

@@ -93,6 +93,7 @@ class Chip:
         cpu_hz: as ``machine.freq`` has set it.
         parts: the peripherals by name.
         fitted_sources: pins that sensors drive.
+        fitted_sinks: pins that sensors listen to: what is called with every level the program drives.
         break_requested: somebody pressed Ctrl-C; the next answer says so.
         wake_sleeper: let :meth:`advance` end early if it may.
         console: where bytes go that are not text.
@@ -127,6 +128,7 @@ class Chip:
         for us, action in world.agenda:
             self.at(us, action)
         self.fitted_sources: dict[int, Source] = {}
+        self.fitted_sinks: dict[int, Callable[[int], None]] = {}
         self.parts = fit(self)
         self._handlers = {op: call for part in self.parts.values() for op, call in part.operations.items()}
 

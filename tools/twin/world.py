@@ -70,6 +70,7 @@ class World:
         temperature, humidity: of the air, degrees Celsius and %.
         battery: its voltage; None leaves it to the charge drawn.
         camera: what the camera sees; None for no camera.
+        devices: sensors beside those of ``board.I2C_DEVICES``, described alike (:mod:`.peripherals.sensing`).
         hosts: ``name:port`` as the program asks for it -> host and port where it is really served.
         agenda: ``(us, action)`` that happen by themselves.
     """
@@ -84,5 +85,6 @@ class World:
     humidity: Curve = field(default_factory=lambda: Curve.constant(50.0))
     battery: Curve | None = None
     camera: Camera | None = None
+    devices: Sequence[dict] = ()
     hosts: dict[str, tuple[str, int]] = field(default_factory=dict)
     agenda: list[tuple[int, Callable[[], None]]] = field(default_factory=list)

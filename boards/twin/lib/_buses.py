@@ -19,6 +19,7 @@ class I2C:
         self._head[0] = id
         self._want = bytearray(6)
         self._want[0] = id
+        self._register = bytearray(1)
 
     def scan(self):
         return list(_chip.call(_ops.I2C_SCAN, self._id)[1])
@@ -47,7 +48,12 @@ class I2C:
         return bytes([memaddr >> shift & 255 for shift in range(addrsize - 8, -8, -8)])
 
     def readfrom_mem_into(self, addr, memaddr, buf, *, addrsize=8):
-        self.writeto(addr, self._address(memaddr, addrsize), False)
+        register = self._register  # the usual case allocates nothing, as in the port
+        if addrsize == 8:
+            register[0] = memaddr & 255
+        else:
+            register = self._address(memaddr, addrsize)
+        self.writeto(addr, register, False)
         self.readfrom_into(addr, buf)
 
     def readfrom_mem(self, addr, memaddr, nbytes, *, addrsize=8):

@@ -18,6 +18,7 @@ def fit(chip: Chip) -> dict[str, Peripheral]:
     from cicada.tools.twin.peripherals.networks import Networks
     from cicada.tools.twin.peripherals.neural import Neural
     from cicada.tools.twin.peripherals.sensing import Sensing
+    from cicada.tools.twin.peripherals.serial_buses import OneWire, Spi
     from cicada.tools.twin.peripherals.storage import Storage
     from cicada.tools.twin.peripherals.timers import Timers
     from cicada.tools.twin.peripherals.trust import Trust
@@ -29,6 +30,8 @@ def fit(chip: Chip) -> dict[str, Peripheral]:
         "timers": Timers,
         "i2s": I2s,
         "sensing": Sensing,
+        "spi": Spi,
+        "onewire": OneWire,
         "storage": Storage,
         "networks": Networks,
         "neural": Neural,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from cicada.tools.twin.chip import SOFT_RESET, Chip, Due, Peripheral, ops
 
-_OUT, _PULL_UP = 2, 2  # bits of the mode and of the pull, as machine.Pin has them
+_OUT, _OPEN_DRAIN, _PULL_UP = 2, 4, 2  # bits of the mode and of the pull, as machine.Pin has them
 RISING, FALLING = 1, 2
 
 
@@ -36,16 +36,19 @@ class Gpio(Peripheral):
             self.sleep()
 
     def sleep(self) -> None:
-        """Outputs let go of their pins."""
+        """Outputs let go of their pins; what listens there is pulled high."""
         self.levels.clear()
         self._setup.clear()
+        for sink in self.chip.fitted_sinks.values():
+            sink(1)
         self._microphone(0)
 
     def level(self, pin: int) -> int:
         """What can be read at a pin now: the program's level, the world's, or the pull's."""
         mode, pull = self._setup.get(pin, (0, 0))
-        if mode & _OUT:
-            return self.levels.get(pin, 0)
+        driven = self.levels.get(pin, 0)
+        if mode & _OUT and not (mode & _OPEN_DRAIN and driven):
+            return driven
         if pin in self.chip.world.levels:
             return int(self.chip.world.levels[pin].at(self.chip.meter.now))
         if pin in self.chip.fitted_sources:
@@ -67,10 +70,16 @@ class Gpio(Peripheral):
         return 0, b""
 
     def _write(self, argument: int, payload: bytes) -> tuple[int, bytes]:
-        self.levels[argument] = payload[0]
-        if argument == self.chip.board.MICROPHONE.get("enable"):
-            self._microphone(payload[0])
+        self.drive(argument, payload[0])
         return 0, b""
+
+    def drive(self, pin: int, level: int) -> None:
+        """The program gives a pin a level."""
+        self.levels[pin] = level
+        if pin in self.chip.fitted_sinks:
+            self.chip.fitted_sinks[pin](level)
+        if pin == self.chip.board.MICROPHONE.get("enable"):
+            self._microphone(level)
 
     def _microphone(self, on: int) -> None:
         name = "microphone_on" if on else "microphone_off"

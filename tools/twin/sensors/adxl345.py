@@ -1,4 +1,4 @@
-"""Analog Devices ADXL345 on I2C.
+"""Analog Devices ADXL345 on I2C or SPI.
 
 Registers, rates, scales, currents and noise from the ADXL345 data sheet, rev. E. Not modelled: self-test,
 auto-sleep, trigger mode of the FIFO (it acts as stream mode). Taps and free fall are looked for in the output
@@ -48,6 +48,8 @@ class Adxl345(Accelerometer):
         seed: of its noise.
         pin: which of its interrupt pins is wired to the chip, 1 or 2.
     """
+
+    spi_hz = 5_000_000  # table 9
 
     def __init__(self, motion: Motion, address: int = 0x53, seed: int = 1, pin: int = 1) -> None:
         super().__init__(address, motion, seed)

@@ -58,6 +58,9 @@ class RegisterDevice(Device):
     """A device with 8-bit registers behind a pointer: the first byte written sets the pointer, further
     bytes go into registers, a read starts at the pointer."""
 
+    #: Fastest clock of its SPI interface, Hz; 0 where it has none that is modelled.
+    spi_hz = 0
+
     def __init__(self, address: int) -> None:
         super().__init__(address)
         self._pointer = 0
@@ -79,6 +82,31 @@ class RegisterDevice(Device):
             self._pointer = self._after(self._pointer)
         self._read_done()
         return bytes(values)
+
+    # The same registers a byte at a time, for SPI.
+
+    def begin_transfer(self, now_us: int) -> None:
+        """Bytes pass at ``now_us``."""
+        self._settle(now_us)
+
+    def point_at(self, register: int, many: bool) -> None:
+        """Begin at a register; ``many`` says that the next ones are meant, too."""
+        self._pointer = register
+
+    def next_out(self, now_us: int, many: bool) -> int:
+        """Read the register pointed at."""
+        value = self._fetch(self._pointer, now_us)
+        self._pointer = self._after(self._pointer) if many else self._pointer
+        return value
+
+    def next_in(self, value: int, now_us: int, many: bool) -> None:
+        """Write the register pointed at."""
+        self._store(self._pointer, value, now_us)
+        self._pointer = self._after(self._pointer) if many else self._pointer
+
+    def transfer_done(self) -> None:
+        """The chip is no longer selected."""
+        self._read_done()
 
     def _settle(self, now_us: int) -> None:
         """Bring the device's state up to ``now_us``."""
@@ -113,9 +141,17 @@ class Bus:
     def __init__(self, devices: Iterable[Device] = ()) -> None:
         self.devices: dict[int, Device] = {}
         for device in devices:
-            if device.address in self.devices:
-                raise ValueError(f"two devices at I2C address {device.address:#04x}")
-            self.devices[device.address] = device
+            self.add(device)
+
+    def add(self, device: Device) -> None:
+        """Put another device on the bus.
+
+        Raises:
+            ValueError: its address is taken.
+        """
+        if device.address in self.devices:
+            raise ValueError(f"two devices at I2C address {device.address:#04x}")
+        self.devices[device.address] = device
 
     def _at(self, address: int) -> Device:
         try:

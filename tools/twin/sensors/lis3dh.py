@@ -1,4 +1,4 @@
-"""STMicroelectronics LIS3DH on I2C.
+"""STMicroelectronics LIS3DH on I2C or SPI.
 
 Registers, rates, sensitivities and currents from the LIS3DH datasheet (DocID17530 rev. 2), the high-pass
 filter and the roll-over of burst reads from application note AN3308, the noise density from the datasheet's
@@ -93,6 +93,8 @@ class Lis3dh(Accelerometer):
         address: 0x18, or 0x19 with SA0 high.
         seed: of its noise.
     """
+
+    spi_hz = 10_000_000  # table 6
 
     def __init__(self, motion: Motion, address: int = 0x18, seed: int = 1) -> None:
         super().__init__(address, motion, seed)
@@ -253,6 +255,9 @@ class Lis3dh(Accelerometer):
         if register & 0x7F == _OUT_END and self._registers[_CTRL5] & 0x40:
             return 0x80 | _OUT
         return 0x80 | (register + 1)
+
+    def point_at(self, register: int, many: bool) -> None:
+        super().point_at(register | 0x80 * many, many)  # where I2C asks for auto-increment
 
     def _fetch(self, register: int, now_us: int) -> int:
         register &= 0x7F
