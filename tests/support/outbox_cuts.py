@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,6 +20,9 @@ from support.outboxes import Device, Model, clone, seen
 #: checksum of a sector's.
 TORN = [(shape, seed) for shape in ("prefix", "suffix", "bits", "byte", "patch") for seed in (1, 2)]
 TORN += [("hole", word) for word in (0, 1, 2, 3, 7)]
+
+#: What is put after a cut: its bits fit over no other record's.
+_NEXT = ("put", 3, 2, bytes(range(256)) * 2)
 
 #: ``("put", kind, priority, data)``, ``("done", which of those that wait)`` or ``("open",)``.
 Step = tuple
@@ -42,7 +45,6 @@ class Tally:
     operations: int = 0
     cuts: int = 0
     recoveries: int = 0
-    names: list[str] = field(default_factory=list)
 
 
 class Broken(AssertionError):
@@ -208,8 +210,7 @@ class Campaign:
 
     def _check(self, outbox: Any, model: Model, step: Step, rest: list[Step]) -> None:
         found = _judge(model, step, seen(outbox))
-        again = step if step[0] == "put" else ("put", 1, 1, b"afterwards")
-        _use(self._modules, outbox, self._device, found, [again, *rest])
+        _use(self._modules, outbox, self._device, found, [_NEXT, *rest])
 
     def _format(self) -> None:
         """Cut the making of the outbox, on what lay there."""
@@ -287,10 +288,20 @@ def refused() -> Workload:
     return Workload(2, steps)
 
 
+def delivered() -> Workload:
+    """Too much at first, then all of it is taken, so that sectors close with what was dropped in them."""
+    rng = random.Random(7)
+    steps: list[Step] = []
+    for _ in range(2):
+        steps += [("put", 0, rng.choice([0, 0, 1, 2]), _data(rng, 300)) for _ in range(40)]
+        steps += [("done", 0)] * 20 + [("open",)]
+    return Workload(3, steps)
+
+
 def on_garbage() -> Workload:
     """The partition held something else."""
     rng = random.Random(6)
     return Workload(3, [("put", 0, 1, _data(rng, 300)) for _ in range(30)], rng.randbytes(3 * 4096))
 
 
-WORKLOADS = {w.__name__: w for w in (fill, overflow, in_order, reclaiming, refused, on_garbage)}
+WORKLOADS = {w.__name__: w for w in (fill, overflow, in_order, reclaiming, refused, delivered, on_garbage)}
