@@ -46,6 +46,7 @@ class Network:
         latency_ms: for every exchange.
         bytes_per_s: throughput.
         rssi: dBm.
+        others: name and dBm of other networks that a scan finds.
     """
 
     ssid: str = "cicada"
@@ -54,6 +55,7 @@ class Network:
     latency_ms: Steps = field(default_factory=lambda: Steps([(0, 20)]))
     bytes_per_s: Steps = field(default_factory=lambda: Steps([(0, 250_000)]))
     rssi: int = -58
+    others: Sequence[tuple[str, int]] = ()
 
 
 @dataclass

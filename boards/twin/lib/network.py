@@ -1,4 +1,4 @@
-"""``network`` as MicroPython's ESP32 port has it: a Wi-Fi station."""
+"""``network`` as MicroPython's ESP32 port has it: a Wi-Fi station and an access point."""
 
 import json
 
@@ -57,9 +57,12 @@ class WLAN:
     PM_PERFORMANCE = 1
     PM_POWERSAVE = 2
 
-    def __init__(self, interface=STA_IF):
+    def __new__(cls, interface=STA_IF):
+        if cls is WLAN and interface == AP_IF:
+            return _AccessPoint()
         if interface != STA_IF:
-            raise ValueError("the twin has a station only, no access point")
+            raise ValueError("invalid WLAN interface identifier")
+        return super().__new__(cls)
 
     def active(self, on=None):
         argument = 2 if on is None else int(bool(on))
@@ -79,6 +82,8 @@ class WLAN:
         status, about = _chip.call(_ops.WLAN_STATUS)
         if what is None:
             return status
+        if what == "stations":
+            raise OSError("AP required")
         if what != "rssi":
             raise ValueError("unknown status param")
         if status != STAT_GOT_IP:
@@ -119,6 +124,72 @@ class WLAN:
         if what == "has_dhcp4":
             return self.isconnected()
         raise ValueError("unexpected key")
+
+
+class _AccessPoint(WLAN):
+    def active(self, on=None):
+        argument = 2 if on is None else int(bool(on))
+        return bool(_chip.call(_ops.WLAN_AP_ACTIVE, argument, b"", b""))
+
+    def _stations(self):
+        data = _chip.call(_ops.WLAN_AP_STATIONS)[1]
+        return [(data[at : at + 6],) for at in range(0, len(data), 6)]
+
+    def isconnected(self):
+        return bool(self._stations())
+
+    def status(self, what=None):
+        if what is None:
+            return None
+        if what == "stations":
+            return self._stations()
+        if what == "rssi":
+            raise OSError("STA required")
+        raise ValueError("unknown status param")
+
+    def config(self, what=None, **changes):
+        told = {}
+        for name, value in changes.items():
+            if name in _ACCESS:
+                told[_ACCESS[name]] = _text(value) if name in _TEXTS else value
+            elif name == "reconnects":
+                raise OSError("STA required")
+            elif name not in ("pm", "txpower", "mac", "protocol"):
+                raise ValueError("unknown config param")
+        settings = json.loads(_wifi(_ops.WLAN_AP_CONFIG, 0, json.dumps(told).encode())[1])
+        if what is None:
+            return None
+        if what == "mac":
+            mac = machine.unique_id()
+            return mac[:5] + bytes([mac[5] + 1 & 0xFF])
+        if what in _ACCESS and what not in ("key", "password"):
+            return settings[_ACCESS[what]]
+        raise ValueError("unknown config param")
+
+    def ifconfig(self, addresses=None):
+        return ("192.168.4.1", "255.255.255.0", "192.168.4.1", "0.0.0.0")
+
+    def ipconfig(self, what):
+        if what == "addr4":
+            return self.ifconfig()[:2]
+        if what == "gw4":
+            return self.ifconfig()[2]
+        raise ValueError("unexpected key")
+
+
+# What the settings of an access point are called, old names and new ones.
+_ACCESS = {
+    "ssid": "ssid",
+    "essid": "ssid",
+    "key": "key",
+    "password": "key",
+    "security": "security",
+    "authmode": "security",
+    "max_clients": "max_clients",
+    "channel": "channel",
+    "hidden": "hidden",
+}
+_TEXTS = ("ssid", "essid", "key", "password")
 
 
 def _text(value):

@@ -5,20 +5,30 @@ import uselect
 from uselect import POLLERR, POLLHUP, POLLIN, POLLOUT  # noqa: F401
 
 _STEP_US = 1000
+_DEAF_US = 50000  # a step while nobody can be there
 
 
 class poll:
     def __init__(self):
         self._poll = uselect.poll()
-        self._any = 0
+        self._any = []
 
     def register(self, obj, *flags):
-        self._any += 1
+        if obj not in self._any:
+            self._any.append(obj)
         return self._poll.register(obj, *flags)
 
     def unregister(self, obj):
-        self._any -= 1
+        if obj in self._any:
+            self._any.remove(obj)
         return self._poll.unregister(obj)
+
+    def _deaf(self):
+        """Whether nothing can come: only sockets are waited for that nobody reaches."""
+        for obj in self._any:
+            if not (hasattr(obj, "deaf") and obj.deaf()):
+                return False
+        return True
 
     def modify(self, obj, flags):
         return self._poll.modify(obj, flags)
@@ -32,6 +42,8 @@ class poll:
                 return ready
             if not self._any and end is not None:
                 _chip.sleep_us(end - _chip.now_us)
+            elif self._deaf():
+                _chip.sleep_us(_DEAF_US if end is None else min(_DEAF_US, end - _chip.now_us))
             else:
                 # Somebody outside may answer, and needs real time for it.
                 ready = self._poll.poll(1)
@@ -43,6 +55,8 @@ class poll:
         return self._wait(timeout)
 
     def ipoll(self, timeout=-1, flags=0):
+        if timeout == 0:
+            return self._poll.ipoll(0)  # as on the chip it allocates nothing
         return iter(self._wait(timeout))
 
 

@@ -17,6 +17,8 @@ IPPROTO_IP = 0
 
 _SLICE_US = 2000
 _POLL, _CLOSE, _FILENO = 3, 4, 10  # ioctl of streams (MicroPython, py/stream.h)
+_SERVED = 2  # added to the kind of traffic on a line that somebody else opened
+_ASKS_SERVED = 5  # kind: only whether such a line is there
 _count = bytearray(4)
 
 
@@ -35,17 +37,35 @@ def getaddrinfo(host, port, *more):
         raise OSError(-202)
 
 
+def _reach():
+    return _chip.call(_ops.NET_REACH, 0, b"", b"")
+
+
 class socket(io.IOBase):
     def __init__(self, af=AF_INET, type=SOCK_STREAM, proto=0, _line=None):
         self._line = _line or usocket.socket(af, type)
+        self._type = type
+        self._bound = False
+        self._way = _SERVED if _line else 0
         self._line.setblocking(False)
         self._timeout = None
         self._poll = uselect.poll()
         self._poll.register(self._line, uselect.POLLIN)
 
     def _ready(self, flag):
-        self._poll.modify(self._line, flag)
-        return bool(self._poll.poll(0))
+        return bool(self._events(flag))
+
+    def _events(self, flags):
+        """What is ready; nothing that came to a bound port when nobody can reach it by radio."""
+        self._poll.modify(self._line, flags)
+        ready = self._poll.poll(0)
+        if not ready or (self._bound and not _reach()):
+            return 0
+        return ready[0][1]
+
+    def deaf(self):
+        """Whether nothing can arrive, whatever happens on this machine."""
+        return self._bound and not _reach()
 
     def _wait(self, flag):
         """Until the line is ready, False if it may not wait; who is at its other end lives in real time."""
@@ -55,8 +75,11 @@ class socket(io.IOBase):
                 return False
             if self._timeout is not None and waited >= self._timeout * 1000000:
                 raise OSError(errno.ETIMEDOUT)
-            _traffic(0, 0)
-            self._poll.poll(2)
+            if self._bound:
+                self._poll.poll(0 if self.deaf() else 2)
+            else:
+                _traffic(self._way and _ASKS_SERVED, 0)
+                self._poll.poll(2)
             _chip.sleep_us(_SLICE_US)
             waited += _SLICE_US
         return True
@@ -80,7 +103,21 @@ class socket(io.IOBase):
             raise OSError(errno.ECONNREFUSED)
 
     def bind(self, address):
-        self._line.bind(address)
+        if not isinstance(address, tuple):
+            self._line.bind(address)
+            return
+        port = address[1]
+        for fresh in (0, 1):
+            where = _chip.call(_ops.NET_BIND, port, bytes([self._type, fresh]), b"")
+            try:
+                self._line.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
+                self._line.bind(usocket.getaddrinfo("127.0.0.1", where)[0][-1])
+                break
+            except OSError:
+                if fresh:
+                    raise OSError(errno.EADDRINUSE)
+        self._bound = True
+        self._way = _SERVED
 
     def listen(self, backlog=2):
         self._line.listen(backlog)
@@ -93,20 +130,20 @@ class socket(io.IOBase):
     def recv(self, count):
         self._must(uselect.POLLIN)
         data = self._line.recv(count)
-        _traffic(2, len(data))
+        _traffic(self._way + 2, len(data))
         return data
 
     def recvfrom(self, count):
         self._must(uselect.POLLIN)
         data, address = self._line.recvfrom(count)
-        _traffic(2, len(data))
+        _traffic(self._way + 2, len(data))
         return data, address
 
     def readinto(self, buf, count=None):
         if not self._wait(uselect.POLLIN):
             return None
         got = self._line.readinto(buf if count is None else memoryview(buf)[:count])
-        _traffic(2, got or 0)
+        _traffic(self._way + 2, got or 0)
         return got
 
     def read(self, count=-1):
@@ -129,11 +166,11 @@ class socket(io.IOBase):
 
     def send(self, data):
         self._must(uselect.POLLOUT)
-        _traffic(1, len(data))
+        _traffic(self._way + 1, len(data))
         return self._line.send(data)
 
     def sendto(self, data, address):
-        _traffic(1, len(data))
+        _traffic(self._way + 1, len(data))
         return self._line.sendto(data, address)
 
     def write(self, data, count=None):
@@ -168,9 +205,7 @@ class socket(io.IOBase):
 
     def ioctl(self, request, argument):
         if request == _POLL:
-            self._poll.modify(self._line, argument & (uselect.POLLIN | uselect.POLLOUT))
-            ready = self._poll.poll(0)
-            return ready[0][1] if ready else 0
+            return self._events(argument & (uselect.POLLIN | uselect.POLLOUT))
         if request == _FILENO:
             return self._line.fileno()
         if request == _CLOSE:
