@@ -118,7 +118,7 @@ from node.net import LinkError
 class Wifi:
     def __init__(self, config):
         pass
-    def up(self, timeout_ms=0):
+    def up(self, timeout_ms=0, feed=None):
         raise LinkError("the radio is broken")
     def down(self):
         pass

@@ -11,11 +11,11 @@ wrong between here and the server comes out as anything but a :class:`node.net.L
 """
 
 import select
-import socket
 import time
 
-from node.net import LinkError, tls
+from node.net import LinkError
 from node.net.head import MAX_LINE, Head, parse_url
+from node.net.line import Line
 
 _PIECE = 512  # bytes that are read at once while it is not known where the body begins, or thrown away
 
@@ -150,48 +150,19 @@ class Body:
 
 
 class _Stream:
-    """A connection on which nothing waits longer than it was told to.
+    """A connection, and what was read from it too early.
 
-    Sockets' own timeouts begin anew with each byte, so a server that drips could hold the node for hours.
-    The socket is asked without waiting, and what waits is a poll with a deadline for all of an operation.
+    Sockets' own timeouts begin anew with each byte; here there is a deadline for all of an operation.
     """
 
     def __init__(self, secure, host, port, ca, timeout_s):
         self._timeout = int(timeout_s * 1000)
         self._rest = b""
-        self._sock = None
-        try:
-            address = socket.getaddrinfo(host, port)[0]
-        except OSError:
-            raise LinkError("the name %s was not found" % host)
-        try:
-            self._sock = self._line = socket.socket(address[0])
-            self._sock.settimeout(timeout_s)
-            self._sock.connect(address[-1])
-            if secure:
-                self._line = tls.wrap(self._sock, host, ca)
-            self._line.setblocking(False)
-            self._poll = select.poll()
-            self._poll.register(self._line, select.POLLIN)
-        except OSError as error:
-            self.close()
-            raise LinkError("no connection to %s (error %s)" % (host, error.errno))
-        except LinkError:
-            self.close()
-            raise
-        self.begin(0)
+        self._line = Line(host, port, self._timeout, (ca, None, None) if secure else None)
 
     def begin(self, size):
         """The next operation begins, and will move ``size`` bytes."""
-        self._begun, self._may = time.ticks_ms(), self._timeout + size
-
-    def _wait(self, flag):
-        left = self._may - time.ticks_diff(time.ticks_ms(), self._begun)
-        if left > 0:
-            self._poll.modify(self._line, flag)
-            if self._poll.poll(left):
-                return
-        raise LinkError("the server did not answer in time")
+        self._until = time.ticks_add(time.ticks_ms(), self._timeout + size)
 
     def some(self, view):
         """Read into ``view`` what is there, at least one byte; 0 at the end."""
@@ -200,27 +171,17 @@ class _Stream:
             view[:count] = self._rest[:count]
             self._rest = self._rest[count:]
             return count
-        try:
-            while True:
-                count = self._line.readinto(view)
-                if count is not None:
-                    return count
-                self._wait(select.POLLIN)
-        except OSError as error:
-            raise LinkError("the connection broke (error %s)" % error.errno)
+        while True:
+            count = self._line.some(view)
+            if count is not None:
+                return count
+            if not self._line.wait(select.POLLIN, self._until):
+                raise LinkError("the server did not answer in time")
 
     def write(self, data):
-        """Send all of ``data``."""
-        view = memoryview(data)
-        try:
-            while view:
-                count = self._line.write(view)
-                if count is None:
-                    self._wait(select.POLLOUT)
-                else:
-                    view = view[count:]
-        except OSError as error:
-            raise LinkError("the connection broke (error %s)" % error.errno)
+        """Send all of ``data``; what is read next is its answer."""
+        self._line.send(data, self._timeout)
+        self.begin(0)
 
     def line(self):
         """The next line of a head, without its end."""
@@ -239,12 +200,7 @@ class _Stream:
             self._rest = rest + bytes(scratch[:count])
 
     def close(self):
-        for one in (self._line, self._sock) if self._sock else ():
-            try:
-                one.close()
-            except OSError:
-                pass  # it is closed already
-        self._sock = None
+        self._line.close()
 
 
 def _ask(method, url, version, body, ca, headers, timeout_s):

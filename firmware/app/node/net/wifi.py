@@ -23,8 +23,11 @@ class Wifi:
         self._config = config
         self._wlan = None
 
-    def up(self, timeout_ms=15000):
+    def up(self, timeout_ms=15000, feed=None):
         """Connect; at once if that is done already.
+
+        Args:
+            feed: called again and again while it waits.
 
         Raises:
             LinkError: if there is no connection after ``timeout_ms``; it says why, and the radio is off.
@@ -43,6 +46,8 @@ class Wifi:
                 if time.ticks_diff(time.ticks_ms(), began) >= timeout_ms:
                     raise LinkError("Wi-Fi %s: %s" % (ssid, _reason(wlan.status())))
                 time.sleep_ms(_STEP_MS)
+                if feed:
+                    feed()
         except OSError:
             self.down()
             raise LinkError("Wi-Fi %s: the radio does not start" % ssid)
@@ -62,6 +67,13 @@ class Wifi:
             self._wlan.active(False)
         except OSError:
             pass  # it was not on
+
+    def rssi(self):
+        """Strength of the access point's signal in dBm, None without a connection."""
+        try:
+            return self._wlan.status("rssi") if self._wlan else None
+        except OSError:
+            return None
 
 
 def _reason(status):

@@ -12,7 +12,7 @@ from node.identity import DEVELOPMENT, KEYS
 from node.net import LinkError
 from node.updates import journal as j
 from node.updates.models import Models
-from node.updates.release import Refused, now, verify
+from node.updates.release import Refused, verify
 
 _DAY_S = const(86400)
 _TRIAL_S = const(120)
@@ -132,15 +132,14 @@ class Service:
 
     def _with_updater(self, use):
         """Call ``use`` with an updater while the link is up."""
-        from node.net.wifi import Wifi
+        from node.net.link import Link
         from node.updates.updater import Updater
 
         watchdog = machine.WDT(timeout=_WATCHDOG_MS)
-        wifi = Wifi(self._wifi or {})
+        link = Link(self._wifi or {}, self._time_server(), watchdog.feed)
         transport = None
         try:
-            wifi.up()
-            self._set_clock()
+            link.up()
             transport = _transport(self._config, self._about)
             return use(
                 Updater(
@@ -156,7 +155,7 @@ class Service:
         finally:
             if transport:
                 transport.close()
-            wifi.down()
+            link.down()
 
     def _about(self, envelope):
         """Kind, name and serial of a release that was signed by somebody who is trusted; None otherwise."""
@@ -166,18 +165,11 @@ class Service:
             return None
         return j.KINDS[found.kind], found.manifest["name"], found.serial
 
-    def _set_clock(self):
-        """Set a clock that was never set, where something has dates to check."""
+    def _time_server(self):
+        """Who is asked for the time, where something has dates to check; else None."""
         about = self._config
         secure = str(about.get("url")).startswith("https") or (about.get("mqtt") or {}).get("tls")
-        host = about.get("ntp", "pool.ntp.org" if secure else None)
-        if host and now() is None:
-            from node.net.clock import set_clock
-
-            try:
-                set_clock(host)
-            except LinkError as error:
-                log.warn("update: %s" % error)
+        return about.get("ntp", "pool.ntp.org" if secure else None)
 
     # On trial
 
@@ -249,7 +241,7 @@ def _transport(about, verify):
 
             return HttpTransport(about)
         if kind == "mqtt":
-            from node.net.mqtt import MqttTransport
+            from node.net.mqtt_transport import MqttTransport
 
             return MqttTransport(about)
         if kind == "hawkbit":
