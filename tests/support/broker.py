@@ -32,13 +32,33 @@ class Broker:
     port: int
     ca: Path | None
     log: Path
+    _command: list[str]
+    _process: subprocess.Popen | None = None
 
-    def client(self) -> paho.Client:
-        """A paho client, connected and at work."""
-        client = paho.Client(paho.CallbackAPIVersion.VERSION2)
+    def start(self) -> None:
+        """Start it; it listens when this returns."""
+        pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+        self._process = subprocess.Popen(self._command, **pipes)
+        _wait_for(self._process, self.port)
+
+    def stop(self) -> None:
+        """End it; what it keeps for clients that are away is kept if it was told to."""
+        self._process.terminate()
+        self._process.communicate(timeout=10)
+
+    def client(self, name: str = "", certificate: tuple[Path, Path] | None = None) -> paho.Client:
+        """A paho client, connected and at work.
+
+        Args:
+            name: client id; with one, the broker keeps its session, and it comes back after a loss.
+            certificate: files of the client's own chain and key.
+        """
+        client = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id=name, clean_session=not name)
         client.username_pw_set(USER, PASSWORD)
+        client.reconnect_delay_set(0.1, 0.1)
         if self.ca:
-            client.tls_set(str(self.ca))
+            chain, key = certificate or (None, None)
+            client.tls_set(str(self.ca), chain, key)
         client.connect(self.host, self.port)
         client.loop_start()
         return client
@@ -52,7 +72,9 @@ class Broker:
 
 
 @contextlib.contextmanager
-def running(folder: Path, certificate: tuple[Path, Path, Path] | None = None) -> Iterator[Broker]:
+def running(
+    folder: Path, certificate: tuple[Path, Path, Path] | None = None, settings: tuple[str, ...] = ()
+) -> Iterator[Broker]:
     """A broker that knows ``USER`` only.
 
     Without mosquitto the test is skipped; with ``CICADA_REQUIRE_TOOLS=1`` it fails.
@@ -60,6 +82,7 @@ def running(folder: Path, certificate: tuple[Path, Path, Path] | None = None) ->
     Args:
         folder: for its files.
         certificate: CA, chain and key as PEM files; it speaks TLS with them.
+        settings: further lines of its configuration, for the listener or after it.
     """
     path = f"{os.environ.get('PATH', '')}:/usr/sbin"
     program, hasher = (shutil.which(name, path=path) for name in ("mosquitto", "mosquitto_passwd"))
@@ -75,26 +98,29 @@ def running(folder: Path, certificate: tuple[Path, Path, Path] | None = None) ->
         f"listener {port} 127.0.0.1",
         "allow_anonymous false",
         f"password_file {users}",
-        "persistence false",
         "max_packet_size 100000",
         f"log_dest file {folder / 'log'}",
         "log_type all",
+        *settings,
     ]
+    if not any(line.startswith("persistence ") for line in settings):
+        lines.append("persistence false")
     if os.geteuid() == 0:
         lines.append("user root")  # else it changes to one who may not read these files
     if certificate:
         _, chain, key = certificate
         lines += [f"certfile {chain}", f"keyfile {key}"]
-    settings = folder / "mosquitto.conf"
-    settings.write_text("\n".join(lines) + "\n")
-    process = subprocess.Popen([program, "-c", settings], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    written = folder / "mosquitto.conf"
+    written.write_text("\n".join(lines) + "\n")
+    host = "localhost" if certificate else "127.0.0.1"
+    broker = Broker(
+        host, port, certificate[0] if certificate else None, folder / "log", [program, "-c", written]
+    )
+    broker.start()
     try:
-        _wait_for(process, port)
-        host = "localhost" if certificate else "127.0.0.1"
-        yield Broker(host, port, certificate[0] if certificate else None, folder / "log")
+        yield broker
     finally:
-        process.terminate()
-        process.communicate(timeout=10)
+        broker.stop()
 
 
 def _wait_for(process: subprocess.Popen, port: int) -> None:
