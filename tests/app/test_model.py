@@ -50,7 +50,7 @@ def test_refuses_noise(blobs, tmp_path_factory):
     assert all(line.startswith("refused") for line in lines)
 
 
-@pytest.mark.parametrize("change", [{"schema": 2}, {"type": "vibration"}])
+@pytest.mark.parametrize("change", [{"schema": 2}, {"type": "smell"}])
 def test_refuses_manifests_of_another_kind(change, tmp_path):
     blob = raw_container(manifest(PAYLOAD) | change, PAYLOAD)
     assert split_all([blob], tmp_path) == [

@@ -1,8 +1,11 @@
 """Open a model container: every byte is checked before any of it is believed.
 
     import nn
-    from node.model import open_model
+    from node.model import common_arena, open_model
     manifest, model = open_model(nn.builtin("kws"))
+
+    arena = common_arena((nn.builtin("kws"), nn.builtin("person")))   # several models, one working memory
+    manifest, model = open_model(nn.builtin("kws"), arena)
 
 Container (little endian), written by the training side:
 
@@ -18,6 +21,22 @@ offset  size  content
 28      4     flags, 0
 32      32    SHA-256 over bytes 0..31 and 64..end
 ======  ====  =====================================================
+
+What a model is for is its manifest's ``type``; its ``frontend`` says what its input is made of:
+
+=============  =========================================================  ====================================
+type           frontend                                                   output
+=============  =========================================================  ====================================
+``kws``        ``rate``, ``window_ms``, ``step_ms``, ``channels``,        a score for each of ``labels``, or
+               ``frames``                                                 one score for one label
+``vad``        the same                                                   a score for each of ``labels``, the
+                                                                          first of which is silence
+``vibration``  ``kind`` = "vibration", ``samples``, ``bands``, ``axes``   a score for each of ``labels``, the
+                                                                          first of which is how it should be;
+                                                                          any number with ``embedding``: true
+``image``      ``kind`` = "image", ``width``, ``height``                  a score for each of ``labels``, the
+                                                                          first of which is nothing to report
+=============  =========================================================  ====================================
 """
 
 import hashlib
@@ -28,6 +47,10 @@ import nn
 
 _HEADER = 64
 _SCHEMA = 1
+_CHANNELS = 40  # of nn.AudioFrontEnd
+_STATISTICS = 3  # of an axis beside its bands, of nn.VibrationFrontEnd
+_TYPES = ("kws", "vad", "vibration", "image")
+_LABELS = 64  # at most
 
 
 def split(blob):
@@ -56,13 +79,22 @@ def split(blob):
     if off % 16:
         raise ValueError("model: data is not aligned to 16 bytes")
     manifest = json.loads(bytes(view[m_off : m_off + m_len]))
-    if manifest.get("schema") != _SCHEMA or manifest.get("type") != "kws":
+    if (
+        not isinstance(manifest, dict)
+        or manifest.get("schema") != _SCHEMA
+        or manifest.get("type") not in _TYPES
+    ):
         raise ValueError("model: manifest schema or type is not one this firmware knows")
     return manifest, view[off : off + length]
 
 
-def open_model(blob):
+def open_model(blob, arena=None):
     """Check a container, load its model and compare the two.
+
+    Args:
+        blob: the container.
+        arena: an ``nn.Arena`` that the model is to use with others, if it can: it must keep no state, and the
+            arena must be large enough. A model that cannot gets its own.
 
     Returns:
         ``(manifest, nn.Model)``.
@@ -71,14 +103,102 @@ def open_model(blob):
         ValueError: if the container is damaged or the model is not what its manifest says.
     """
     manifest, data = split(blob)
-    model = nn.Model(data)
-    front = manifest["frontend"]
-    expected = front["frames"] * front["channels"]
-    if _size(model.input_shape) != expected:
-        raise ValueError("model: input %s is not %d features" % (model.input_shape, expected))
-    if _size(model.output_shape) != len(manifest["labels"]):
+    inputs = input_size(manifest)
+    if arena is not None:
+        least, shares = nn.needs(data)
+        if not shares or least > arena.size:
+            arena = None
+    model = nn.Model(data) if arena is None else nn.Model(data, arena=arena)
+    if _size(model.input_shape) != inputs:
+        raise ValueError("model: input %s is not %d features" % (model.input_shape, inputs))
+    if not manifest.get("embedding") and _size(model.output_shape) != len(manifest["labels"]):
         raise ValueError("model: output %s does not fit the labels" % (model.output_shape,))
     return manifest, model
+
+
+def common_arena(blobs):
+    """Working memory for all models among containers ``blobs`` that can share it; None for fewer than two.
+
+    Raises:
+        ValueError: a container is damaged.
+        MemoryError: the heap has no room for it.
+    """
+    largest = sharing = 0
+    for blob in blobs:
+        least, shares = nn.needs(split(blob)[1])
+        if shares:
+            sharing += 1
+            largest = max(largest, least)
+    return nn.Arena(largest) if sharing > 1 else None
+
+
+def input_size(manifest):
+    """How many features the model of a manifest takes; the manifest is compared with this firmware first.
+
+    Raises:
+        ValueError: it asks for a front end that this firmware does not have, or lacks something.
+    """
+    kind = manifest["type"]
+    front = _section(manifest, "frontend")
+    embedding = manifest.get("embedding")
+    if embedding and kind != "vibration":
+        raise ValueError("model: only a vibration model may have an embedding as its output")
+    if not embedding:
+        _check_labels(manifest.get("labels"), kind)
+    if kind == "vibration":
+        _of_kind(front, kind)
+        if front.get("samples") not in (256, 512, 1024) or front.get("axes") not in (1, 3):
+            raise ValueError("model: a vibration front end has 256, 512 or 1024 samples and 1 or 3 axes")
+        if not hasattr(nn, "VibrationFrontEnd"):
+            raise ValueError("model: this firmware has no vibration front end")
+        return front["axes"] * (_number(front, "bands", 8, 32) + _STATISTICS)
+    if kind == "image":
+        _of_kind(front, kind)
+        return _number(front, "width", 8, 320) * _number(front, "height", 8, 320)
+    if front.get("rate", 16000) != 16000 or front.get("window_ms", 30) != 30:
+        raise ValueError("model: the audio front end has 16000 samples a second and windows of 30 ms")
+    if front.get("step_ms") not in (10, 20) or front.get("channels") != _CHANNELS:
+        raise ValueError("model: the audio front end has steps of 10 or 20 ms and %d channels" % _CHANNELS)
+    if kind == "kws":
+        decision = _section(manifest, "decision")
+        _number(decision, "hop_frames", 1, 255)
+        _number(decision, "window", 1, 255)
+        _number(decision, "refractory_ms", 0, 3600000)
+        threshold = decision.get("threshold")
+        if not isinstance(threshold, (int, float)) or not 0 < threshold <= 1:
+            raise ValueError("model: the manifest's threshold must be above 0 and at most 1")
+    return _number(front, "frames", 1, 255) * _CHANNELS
+
+
+def _section(manifest, name):
+    """A dict of the manifest."""
+    section = manifest.get(name)
+    if not isinstance(section, dict):
+        raise ValueError("model: the manifest has no '%s'" % name)
+    return section
+
+
+def _of_kind(front, kind):
+    if front.get("kind") != kind:
+        raise ValueError("model: the front end of a %s model must be of kind '%s'" % (kind, kind))
+
+
+def _number(section, name, least, most):
+    """A whole number within bounds."""
+    value = section.get(name)
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        raise ValueError("model: the manifest's '%s' must be %d to %d" % (name, least, most))
+    return value
+
+
+def _check_labels(labels, kind):
+    if not isinstance(labels, list) or not 1 <= len(labels) <= _LABELS:
+        raise ValueError("model: the manifest must have 1 to %d labels" % _LABELS)
+    for label in labels:
+        if not isinstance(label, str) or not label:
+            raise ValueError("model: a label must be a text")
+    if len(labels) < (1 if kind == "kws" else 2) or (kind == "kws" and len(labels) == 2):
+        raise ValueError("model: too few labels for a model of type '%s'" % kind)
 
 
 def _size(shape):

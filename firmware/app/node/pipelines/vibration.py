@@ -1,0 +1,182 @@
+"""Vibration: accelerometer -> features -> what is normal here, or a model -> changes.
+
+Without a model the features themselves, with a model whose output is an embedding that, are compared with
+what was normal at this place: the pipeline first learns for ``learn`` windows, kept on flash, then scores how
+far a window is from that, in standard deviations. A model with labels says which state it is in instead.
+Either way one event is reported for each change.
+"""
+
+import time
+
+import nn
+from micropython import const
+
+from node.pipelines import fitting
+from node.pipelines.decide import Classes, Hysteresis
+
+_AXES = const(3)
+
+
+class Vibration:
+    """One vibration pipeline; see :mod:`node.pipelines` for what the runner uses.
+
+    Args:
+        about: ``name``, ``sensor``, ``model`` (a name or None), ``samples``, ``bands``, ``windows``,
+            ``threshold``, ``clear``, ``hold``, ``refractory_s``, ``learn``. With a model, ``samples`` and
+            ``bands`` are those of its manifest.
+        open_model: by name.
+
+    Attributes:
+        sensor: its accelerometer's name.
+        windows: looked at in this run.
+
+    Raises:
+        ValueError: the model is for something else.
+    """
+
+    def __init__(self, about, open_model):
+        self.name = about["name"]
+        self.sensor = about["sensor"]
+        self._about = about
+        self._model = None
+        self._labels = self._classes = self._learned = None
+        samples = about["samples"]
+        bands = about["bands"]
+        if about["model"] is not None:
+            manifest, self._model = open_model(about["model"])
+            fitting(about, manifest, ("vibration",))
+            front = manifest["frontend"]
+            samples = front["samples"]
+            bands = front["bands"]
+            if front["axes"] != _AXES:
+                raise ValueError(
+                    "pipeline '%s': model '%s' wants one axis, the accelerometer has three"
+                    % (self.name, about["model"])
+                )
+            if not manifest.get("embedding"):
+                self._labels = manifest["labels"]
+        self._front = nn.VibrationFrontEnd(samples, bands, _AXES)
+        self._samples = samples
+        if self._labels:
+            self._classes = Classes(
+                len(self._labels),
+                self._model.output_zero_point,
+                1,
+                about["threshold"],
+                about["clear"],
+                about["hold"],
+                about["refractory_s"],
+            )
+        else:
+            from node.pipelines.normal import Normal
+
+            vector = self._front.features if self._model is None else self._model.invoke(self._front.features)
+            self._learned = Normal(self.name, len(vector), about["learn"])
+            self._alarm = Hysteresis(about["threshold"], about["clear"], about["hold"], about["refractory_s"])
+        self.emit = None
+        self.due = False
+        self.deadline = 0
+        self.quiet = True
+        self.heard = self.ran = False
+        self.windows = self.longest_ms = self.inferences = 0
+        self._told = None  # the state that was reported last, of a pipeline that learns
+
+    def attach(self, sensor):
+        """Begin anew with an accelerometer."""
+        self._front.reset()
+        self._window_ms = int(self._samples * 1000 / sensor.rate_hz)
+        self.due = False
+        self.heard = self.ran = False
+        self.windows = 0
+
+    @property
+    def done(self):
+        """It has looked at as many windows as one wake of a "sample" plan is for."""
+        return self.windows >= self._about["windows"]
+
+    def fed(self, buffer, now):
+        """Take in frames; True if a window was completed."""
+        if not self.heard:
+            for i in range(_AXES, len(buffer)):
+                if buffer[i] != buffer[i - _AXES]:
+                    self.heard = True
+                    break
+        if not self._front.feed(buffer):
+            return False
+        self.due = True
+        # The next window will lie where this one does.
+        self.deadline = time.ticks_add(now, self._window_ms)
+        return True
+
+    def broken(self):
+        """Samples were lost: the window begins anew."""
+        self._front.reset()
+
+    def run(self, heard):
+        """Look at one window; True if something was reported."""
+        self.due = False
+        began = time.ticks_ms()
+        vector = self._front.features
+        if self._model is not None:
+            vector = self._model.invoke(vector)
+            self.inferences += 1
+        told = self._classify(vector) if self._classes else self._compare(vector)
+        self.longest_ms = max(self.longest_ms, time.ticks_diff(time.ticks_ms(), began))
+        self.windows += 1
+        self.ran = True
+        return told
+
+    def _classify(self, scores):
+        classes = self._classes
+        changed = classes.update(scores, int(time.time()))
+        self.quiet = classes.quiet()
+        if changed:
+            self.emit(
+                {
+                    "event": "class",
+                    "source": self.name,
+                    "label": self._labels[classes.current],
+                    "score": round(classes.score, 3),
+                }
+            )
+        return changed
+
+    def _compare(self, vector):
+        learned = self._learned
+        if not learned.ready:
+            learned.update(vector)
+            self.quiet = True
+            return self._tell("learning", 0.0)
+        score = learned.score(vector)
+        change = self._alarm.update(score, int(time.time()))
+        self.quiet = not (self._alarm.on or self._alarm.pending())
+        return self._tell("anomaly" if self._alarm.on else "normal", score, change != 0)
+
+    def _tell(self, state, score, changed=False):
+        """Report a state unless it was reported already."""
+        if self._told == state and not changed:
+            return False
+        first = self._told is None
+        self._told = state
+        if first and state == "normal" and not changed:
+            return False  # as it should be, and as it was before this boot for all we know
+        self.emit({"event": "anomaly", "source": self.name, "state": state, "score": round(score, 2)})
+        return True
+
+    def close(self):
+        """What the runner calls when it ends."""
+
+    def state(self):
+        """What outlasts deep sleep: the state that was reported, and how long it has lasted."""
+        if self._classes:
+            return self._classes.state()
+        told = {None: 0, "learning": 1, "normal": 2, "anomaly": 3}[self._told]
+        return self._alarm.state() + bytes((told,))
+
+    def restore(self, data):
+        """Go on where :meth:`state` was taken; anything else is ignored."""
+        if self._classes:
+            self._classes.restore(data)
+        elif len(data) == 8 and data[7] < 4 and (data[7] == 3) == (data[0] == 1):
+            self._alarm.restore(data[:7])
+            self._told = (None, "learning", "normal", "anomaly")[data[7]]
