@@ -1,0 +1,1 @@
+"""What people do with nodes from here: check configurations, send commands, read captures."""
