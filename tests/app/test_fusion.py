@@ -171,6 +171,9 @@ def expected(rule, story):
         past.append((now, record))
         if fired is not None and now - fired < rule.get("refractory_s", 0):
             continue
+        newest = len(past) - 1
+        if not any(_matches(c, past, newest, c.get("within_s", within)) for c in rule["when"]):
+            continue
         if all(_met(c, rule, past, now, within, used[i]) for i, c in enumerate(rule["when"])):
             found.append(now)
             fired = now

@@ -140,22 +140,18 @@ class Fusion:
     def feed(self, record, now_s):
         """Take in an event or reading at ``now_s``; returns the alarms that come of it, dicts."""
         now = self._at(now_s)
+        found = ()
         for rule in self._rules:
-            for condition in rule.conditions:
-                condition.take(record, now)
-        return self._alarms(now)
+            if rule.take(record, now) and rule.met(now):
+                found += (rule.fire(now),)
+        return found
 
     def tick(self, now_s):
         """Let time pass: returns the alarms that come of nothing having happened. Call it now and then."""
-        for rule in self._rules:
-            if rule.waits:
-                return self._alarms(self._at(now_s))
-        return ()
-
-    def _alarms(self, now):
+        now = self._at(now_s)
         found = ()
         for rule in self._rules:
-            if rule.met(now):
+            if rule.waits and rule.met(now):
                 found += (rule.fire(now),)
         return found
 
@@ -208,6 +204,14 @@ class _Rule:
         self.waits = any([c.absence for c in self.conditions])
         self.id = binascii.crc32(_text(about).encode()) & 0xFFFFFFFF
         self._fired = 0  # when; 0 for never
+
+    def take(self, record, now):
+        """Look at an event or reading; whether anything may have changed."""
+        matched = self.waits
+        for condition in self.conditions:
+            if condition.take(record, now):
+                matched = True
+        return matched
 
     def met(self, now):
         if self._fired and now - self._fired < self._refractory_s:
@@ -298,25 +302,26 @@ class _Condition:
         self.absent = 0
 
     def take(self, record, now):
-        """Look at an event or reading."""
+        """Look at an event or reading; whether it meets the condition."""
         for name, value in self._wanted:
             if name not in record or record[name] != value:
-                return
+                return False
         if self.field:
             value = record.get(self.field)
             if not _number(value):
-                return
+                return False
             trend = self._step is None or self._moved(value, now)
             if not trend or (self._above is not None and not value > self._above):
-                return
+                return False
             if self._below is not None and not value < self._below:
-                return
+                return False
             self.value = value
         self.absent = 0
         if not self.absence:
             self.times.append(now)
             if len(self.times) > self._count:
                 self.times.pop(0)
+        return True
 
     def _moved(self, value, now):
         """Whether a value is beyond one in the last ``within_s`` by the step."""
