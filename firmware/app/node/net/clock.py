@@ -90,14 +90,15 @@ def _ask(host, timeout_s):
 
 def _read(host, answer, trip_ms):
     """The time in an answer, with half of the round trip added (RFC 4330, section 5: its checks)."""
+    if len(answer) != _PACKET:
+        raise LinkError("no usable time from %s" % host)
     first, stratum, delay, dispersion = struct.unpack_from("!BB2xII", answer)
     if stratum == 0:
         raise LinkError("no usable time from %s: it refuses (%s)" % (host, _letters(answer[12:16])))
     seconds, fraction = struct.unpack_from("!II", answer, 40)
     # Leap 3 says that it has no time itself, mode 4 is a server.
     if (
-        len(answer) != _PACKET
-        or first >> 6 == 3
+        first >> 6 == 3
         or first >> 3 & 7 not in (3, 4)
         or first & 7 != 4
         or stratum > 15
