@@ -34,6 +34,10 @@ I2C_DEVICES = ()
 SPI = {"id": 2, "sck": 18, "mosi": 23, "miso": 19}  # VSPI's own pins
 # The battery through two equal resistors.
 BATTERY_ADC = {"pin": 35, "ratio": 0.5}
+# An analog microphone at ADC1, which the ULP coprocessor listens to in deep sleep. Where the bias lies and
+# how far the loudest sound swings: an amplifier such as the MAX9814 (its datasheet: 1.25 V, 2 Vpp). Its
+# current: an assumption, a MEMS microphone and a micropower amplifier; a MAX9814 takes 3.1 mA.
+SOUND_ADC = {"pin": 36, "bias_mv": 1250, "mv_full_scale": 1000, "ma": 0.1}
 FRAME_US = 80_000  # no camera; the twin's figure
 
 # mA at 3.3 V.
@@ -50,6 +54,11 @@ POWER = {
     "wifi_receive": 68.0,
     "wifi_send": 210.0,
     "wifi_associated": 3.3,
+    # ESP32 Series Datasheet v3.5, current consumption in low-power modes: deep sleep with the ULP
+    # coprocessor on 150 uA, of which deep sleep itself is 10. With the ADC at work for 1 % of the time ("ULP
+    # sensor-monitored pattern") 100 uA, which leaves 9 mA while it works.
+    "ulp": 0.140,
+    "ulp_adc": 9.0,
     # INMP441 datasheet rev. 1.1, table 1, 3.3 V: normal mode; power down (CHIPEN low).
     "microphone_on": 2.2,
     "microphone_off": 0.0045,
@@ -76,6 +85,13 @@ CYCLES = {
 }
 # From reset to main.py: an assumption, not a measurement.
 BOOT_MS = 500
+
+# What the regulator takes by itself, mA: none is on a bare chip or module; a development board's AMS1117
+# takes 5.
+REGULATOR_MA = 0.0
+# Extra time of a light sleep: ESP-IDF v5.5 (components/esp_hw_support/sleep_modes.c) counts 212 + 60 us for
+# the way out; falling asleep and Python around it: an assumption, together 1 ms of busy CPU.
+LIGHT_SLEEP_US = 1000
 
 BATTERY = {
     "title": "2000 mAh Li-ion cell",

@@ -34,6 +34,8 @@ I2C = {"id": 0, "scl": 9, "sda": 8}
 I2C_DEVICES = ()
 # The battery through two equal resistors.
 BATTERY_ADC = {"pin": 1, "ratio": 0.5}
+# No analog microphone: the program for sound in deep sleep is the ESP32's alone (node/ulp.py).
+SOUND_ADC = None
 FRAME_US = 80_000  # no camera; the twin's figure
 
 # mA at 3.3 V.
@@ -78,6 +80,13 @@ CYCLES = {
 }
 # From reset to main.py: an assumption, not a measurement.
 BOOT_MS = 500
+
+# What the regulator takes by itself, mA: none is on a bare chip or module; a development board's AMS1117
+# takes 5.
+REGULATOR_MA = 0.0
+# Extra time of a light sleep: ESP-IDF v5.5 (components/esp_hw_support/sleep_modes.c) counts 382 + 133 us for
+# the way out; falling asleep and Python around it: an assumption, together 1 ms of busy CPU.
+LIGHT_SLEEP_US = 1000
 
 BATTERY = {
     "title": "2000 mAh Li-ion cell",

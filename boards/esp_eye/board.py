@@ -53,6 +53,8 @@ CAMERA = {
 I2C = {"id": 0, "scl": 23, "sda": 18}
 I2C_DEVICES = ()
 BATTERY_ADC = {"pin": None, "ratio": 0.5}  # no battery is wired to an ADC pin
+# No analog microphone: the camera has the pins of ADC1.
+SOUND_ADC = None
 FRAME_US = 80_000  # a frame of the camera: an assumption, 12.5 frames a second
 
 # mA at 3.3 V.
@@ -70,6 +72,11 @@ POWER = {
     "wifi_receive": 68.0,
     "wifi_send": 210.0,
     "wifi_associated": 3.3,
+    # ESP32 Series Datasheet v3.5, current consumption in low-power modes: deep sleep with the ULP
+    # coprocessor on 150 uA, of which deep sleep itself is 10. With the ADC at work for 1 % of the time ("ULP
+    # sensor-monitored pattern") 100 uA, which leaves 9 mA while it works.
+    "ulp": 0.140,
+    "ulp_adc": 9.0,
     # An assumption: the INMP441's normal mode. The microphone cannot be switched off.
     "microphone_on": 2.2,
     "microphone_off": 2.2,
@@ -96,6 +103,13 @@ CYCLES = {
 }
 # From reset to main.py: an assumption, not a measurement.
 BOOT_MS = 500
+
+# What the regulator takes by itself, mA: none is on a bare chip or module; a development board's AMS1117
+# takes 5.
+REGULATOR_MA = 0.0
+# Extra time of a light sleep: ESP-IDF v5.5 (components/esp_hw_support/sleep_modes.c) counts 212 + 60 us for
+# the way out; falling asleep and Python around it: an assumption, together 1 ms of busy CPU.
+LIGHT_SLEEP_US = 1000
 
 BATTERY = {
     "title": "2000 mAh Li-ion cell",

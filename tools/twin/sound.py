@@ -103,6 +103,7 @@ class Sound:
         microphone = microphone or Microphone()
         room = np.random.default_rng(seed)
         self.pcm = np.empty(max(int(seconds * RATE), RATE), np.int16)
+        self._envelope: Envelope | None = None
         self.clipped = 0
         for first in range(0, len(self.pcm), _MIXED_AT_A_TIME):
             mix = room.normal(0, microphone.noise_rms, min(_MIXED_AT_A_TIME, len(self.pcm) - first))
@@ -121,6 +122,53 @@ class Sound:
             return self.pcm[index % len(self.pcm)]
         inside = index < len(self.pcm)
         return np.where(inside, self.pcm[np.minimum(index, len(self.pcm) - 1)], self._hiss[index % RATE])
+
+    def quiet_until(self, level: int, start: int) -> int | None:
+        """Up to which sample none from ``start`` on is beyond ``level`` counts either way; None for ever.
+
+        It may be less than could be said, as blocks of samples are looked at, never more.
+        """
+        if self._envelope is None:
+            self._envelope = Envelope(self.pcm)
+        length, first = len(self.pcm), start
+        if self._loop:
+            first = start % length
+        elif start >= length:
+            return None if np.abs(self._hiss.astype(np.int32)).max() <= level else start
+        loud = self._envelope.louder(level, first)
+        if loud is not None:
+            return start - first + loud
+        if self._loop:
+            loud = self._envelope.louder(level, 0)
+            return None if loud is None else start - first + length + loud
+        return self.quiet_until(level, length)
+
+
+class Envelope:
+    """The loudest sample of every block of a recording, to find loud places fast.
+
+    Args:
+        pcm: int16.
+
+    Attributes:
+        peak: of the whole recording, counts.
+    """
+
+    BLOCK = 160
+
+    def __init__(self, pcm: np.ndarray) -> None:
+        whole = np.zeros(-(-len(pcm) // self.BLOCK) * self.BLOCK, np.int16)
+        whole[: len(pcm)] = pcm
+        blocks = whole.reshape(-1, self.BLOCK)
+        self._peaks = np.maximum(blocks.max(axis=1).astype(np.int32), -blocks.min(axis=1).astype(np.int32))
+        self.peak = int(self._peaks.max(initial=0))
+
+    def louder(self, level: float, first: int) -> int | None:
+        """Where the first block begins, not before sample ``first``, that holds a sample beyond ``level``."""
+        block = first // self.BLOCK
+        loud = self._peaks[block:] > level
+        at = int(np.argmax(loud)) if loud.any() else None
+        return None if at is None else max((block + at) * self.BLOCK, first)
 
 
 def mix_in(mix: np.ndarray, first: int, one: Played, gain: float) -> None:

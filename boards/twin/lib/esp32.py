@@ -195,6 +195,19 @@ def wake_on_ulp(wake):
     _wake.ulp(wake)
 
 
+class ULP:
+    RESERVE_MEM = 2040
+
+    def set_wakeup_period(self, period_index, period_us):
+        _chip.call(_ops.ULP_PERIOD, period_index, struct.pack("<I", period_us))
+
+    def load_binary(self, load_addr, program_binary):
+        _chip.call(_ops.ULP_LOAD, 0, struct.pack("<I", load_addr), None, program_binary)
+
+    def run(self, entry_point):
+        _chip.call(_ops.ULP_RUN, entry_point // 4)
+
+
 def raw_temperature():
     return _chip.call(_ops.TEMPERATURE, 0, b"", b"")
 

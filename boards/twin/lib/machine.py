@@ -7,6 +7,7 @@ import _chip
 import _ops
 import _wake
 from _buses import I2C, I2S, SoftI2C  # noqa: F401
+from _mem import mem32  # noqa: F401
 from _spi import SPI, SoftSPI  # noqa: F401
 
 PWRON_RESET = 1

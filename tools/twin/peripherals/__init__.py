@@ -22,6 +22,7 @@ def fit(chip: Chip) -> dict[str, Peripheral]:
     from cicada.tools.twin.peripherals.storage import Storage
     from cicada.tools.twin.peripherals.timers import Timers
     from cicada.tools.twin.peripherals.trust import Trust
+    from cicada.tools.twin.peripherals.ulp import Ulp
     from cicada.tools.twin.peripherals.vibrating import Vibrating
 
     kinds = {
@@ -38,6 +39,7 @@ def fit(chip: Chip) -> dict[str, Peripheral]:
         "camera": CameraPort,
         "trust": Trust,
         "delta": Delta,
+        "ulp": Ulp,
         "vibrating": Vibrating,
     }
     return {name: kind(chip) for name, kind in kinds.items()}

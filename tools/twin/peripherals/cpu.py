@@ -102,6 +102,7 @@ class Cpu(Peripheral):
         self.chip.parts["networks"].radio(False)
         while self.chip.meter.now < at:
             self.chip.advance(int(min(at - self.chip.meter.now, _SLEEP_PIECE_US)), LIGHT_SLEEP)
+        self.chip.parts["ulp"].awake()
         return self._woken_by, b""
 
     def _deepsleep(self, argument: int, payload: bytes) -> tuple[int, bytes]:
@@ -129,7 +130,10 @@ class Cpu(Peripheral):
         ):
             if asked.get(name):
                 found.append((min((us for us in moments if us > now), default=_FOREVER), cause, ()))
-        return min(found, default=(_FOREVER, 0, ()))
+        first = min(found, default=(_FOREVER, 0, ()))
+        # The coprocessor listens, armed or not: its program may stop its timer, and it draws current.
+        woke = self.chip.parts["ulp"].first_wake(first[0])
+        return (woke, ULP_WAKE, ()) if woke is not None and woke < first[0] and asked.get("ulp") else first
 
     def _level(self, pin: int, level: int, after: int) -> int:
         at = self.chip.parts["gpio"].when(pin, level, after)
