@@ -69,6 +69,20 @@ class MotionEntry(_Entry):
     full_scale_g: float | None = None
 
 
+class DeviceEntry(_Entry):
+    """A sensor that is wired to the board beside its own, or takes the place of one at the same address:
+    ``address`` for I2C (else the chip's usual one), ``cs`` for SPI, ``pin`` for 1-Wire; ``interrupt`` is the
+    pin it can wake the chip by; from ``until`` on it is unplugged."""
+
+    kind: str
+    bus: Literal["i2c", "spi", "1-wire"] = "i2c"
+    address: Annotated[int, msgspec.Meta(ge=0x08, le=0x77)] | None = None
+    cs: Annotated[int, msgspec.Meta(ge=0, le=33)] | None = None
+    pin: Annotated[int, msgspec.Meta(ge=0, le=33)] | None = None
+    interrupt: Annotated[int, msgspec.Meta(ge=0, le=39)] | None = None
+    until: Duration | None = None
+
+
 class PinEntry(_Entry):
     """A level driven onto a pin from ``at`` on."""
 
@@ -200,6 +214,7 @@ class Scenario(_Entry):
     microphone: Microphone = msgspec.field(default_factory=Microphone)
     sound: list[SoundEntry] = []
     motion: list[MotionEntry] = []
+    device: list[DeviceEntry] = []
     pin: list[PinEntry] = []
     network: list[NetworkEntry] = []
     temperature: list[TemperatureEntry] = []

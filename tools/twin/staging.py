@@ -17,6 +17,7 @@ from cicada.tools.errors import UserError
 from cicada.tools.twin import scenario as format
 from cicada.tools.twin.chip import PWRON_RESET, Restart
 from cicada.tools.twin.flash import Cut, NorFlash
+from cicada.tools.twin.peripherals.sensing import KINDS, WIRE_KINDS
 from cicada.tools.twin.scenario import Scenario, microseconds
 from cicada.tools.twin.sensors import recorded
 from cicada.tools.twin.sensors.analog import Curve
@@ -82,6 +83,7 @@ def _world(about: Scenario, path: Path, stack: contextlib.ExitStack) -> World:
     for entry in sorted(about.pin, key=lambda e: us(e.at)):
         steps = world.levels.setdefault(entry.pin, Steps([(0, 1 - entry.level)]))
         steps.changes = [*steps.changes, (us(entry.at), entry.level)]
+    world.devices = [_device(entry, number, path) for number, entry in enumerate(about.device, 1)]
     world.ulp = [us(e.at) for e in about.wake if e.source == "ulp"]
     world.touch = [us(e.at) for e in about.wake if e.source == "touch"]
     world.network = _network(about, us)
@@ -102,6 +104,23 @@ def _world(about: Scenario, path: Path, stack: contextlib.ExitStack) -> World:
         except ValueError as error:
             raise UserError(f"{path}: [[camera]] shows two images at one moment: remove one") from error
     return world
+
+
+def _device(entry: format.DeviceEntry, number: int, path: Path) -> dict:
+    """One [[device]] as :mod:`.peripherals.sensing` wants it."""
+    place = {"i2c": "address", "spi": "cs", "1-wire": "pin"}
+    kinds = WIRE_KINDS if entry.bus == "1-wire" else KINDS
+    where = f"{path}: [[device]] number {number}"
+    if entry.kind not in kinds:
+        raise UserError(f"{where} is a '{entry.kind}' on {entry.bus}: there it can be " + ", ".join(kinds))
+    for bus, key in place.items():
+        if bus != entry.bus and getattr(entry, key) is not None:
+            raise UserError(f"{where} has '{key}', which is for {bus}: it is on {entry.bus}")
+    if entry.bus != "i2c" and getattr(entry, place[entry.bus]) is None:
+        raise UserError(f"{where} has no '{place[entry.bus]}': say which pin it is at")
+    until = None if entry.until is None else microseconds(entry.until, path)
+    keys = ("kind", "bus", "address", "cs", "pin", "interrupt")
+    return {key: getattr(entry, key) for key in keys} | {"until": until}
 
 
 def _curve(points: list[tuple[int, float]], path: Path, name: str) -> Curve:

@@ -61,6 +61,7 @@ class Sensing(Peripheral):
         for about in chip.world.devices:
             add = {"i2c": self._add_i2c, "spi": self._add_spi, "1-wire": self._add_wire}
             if about.get("bus", "i2c") == "i2c" and self._address(about) in fitted:
+                fitted.remove(self._address(about))
                 del self.bus.devices[self._address(about)]
             add[about.get("bus", "i2c")](about)
         for pin in (chip.board.I2C["scl"], chip.board.I2C["sda"]):  # resistors pull the lines up
@@ -95,6 +96,8 @@ class Sensing(Peripheral):
     def _add_i2c(self, about: dict) -> None:
         address = self._address(about)
         device = self._known(about, KINDS)[1](self.chip.world, address)
+        if address in self.bus.devices:
+            raise UserError(f"two sensors have the I2C address 0x{address:02x}: give one another")
         self.bus.add(device)
         self._wire(about, device, lambda: self.bus.devices.pop(address))
 
