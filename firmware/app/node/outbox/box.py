@@ -55,10 +55,12 @@ class Outbox:
 
     def pending(self):
         """How many records wait."""
+        self._ready()
         return self._waiting.count
 
     def highest(self):
         """The highest priority of what waits, None if nothing does."""
+        self._ready()
         for priority in range(PRIORITIES - 1, -1, -1):
             if self._waiting.records[priority]:
                 return priority
@@ -67,6 +69,7 @@ class Outbox:
     @property
     def dropped(self):
         """How many records were dropped since the outbox was made, ``[low, normal, high]``."""
+        self._ready()
         n = self._sectors
         return [self._base[p] + sum(self._marked[p * n : (p + 1) * n]) for p in range(PRIORITIES)]
 
@@ -95,13 +98,13 @@ class Outbox:
         """
         if not (0 <= kind <= 15 and 0 <= priority < PRIORITIES and 1 <= len(data) <= layout.MOST):
             raise ValueError("a record has a kind of 0 to 15, a priority of 0 to 2 and 1 to 1024 bytes")
-        try:
-            if not self._make_room(priority, layout.size(len(data))):
-                data = b""
-            return self._append(kind, priority, data)
-        except OSError:
-            self._load()  # what is in memory may not be what is on the flash
-            raise
+        self._ready()
+        self._known = False
+        if not self._make_room(priority, layout.size(len(data))):
+            data = b""
+        number = self._append(kind, priority, data)
+        self._known = True
+        return number
 
     def oldest(self, limit):
         """Up to ``limit`` records in order of their numbers: ``(number, kind, priority, data)``.
@@ -111,6 +114,7 @@ class Outbox:
         Raises:
             OSError: the flash cannot be read or written.
         """
+        self._ready()
         found = []
         while len(found) < min(limit, self._waiting.count):
             i = len(found)
@@ -119,7 +123,9 @@ class Outbox:
                 kind, priority, count, number = about
                 found.append((number, kind, priority, bytes(self._view[HEAD : HEAD + count])))
             else:
+                self._known = False
                 self._drop(i)
+                self._known = True
         return found
 
     def done(self, number):
@@ -130,6 +136,12 @@ class Outbox:
         Raises:
             OSError: the flash could not be written.
         """
+        self._ready()
+        self._known = False
+        self._deliver(number)
+        self._known = True
+
+    def _deliver(self, number):
         low, high = 0, self._waiting.count
         while low < high:
             middle = (low + high) // 2
@@ -148,15 +160,23 @@ class Outbox:
 
     # Reading
 
+    def _ready(self):
+        """Look again if something was broken off: what is in memory may not be what is on the flash."""
+        if not self._known:
+            self._load()
+
     def _load(self):
         """Find out from the flash how things stand."""
+        self._known = False
         self._waiting.clear()
         self._base = [0] * PRIORITIES
         for i in range(len(self._marked)):
             self._marked[i] = 0
         newest, sectors = self._find()
         if newest is None:
-            return self._format()
+            self._format()
+            self._known = True
+            return
         self.generation, self._epoch, self._next = newest[:3]
         self._base[:] = newest[3:]
         self._head = self._sector(self._epoch)
@@ -165,6 +185,7 @@ class Outbox:
             sector = self._sector(epoch)
             if sectors[sector] and sectors[sector][:2] == (self.generation, epoch):
                 self._take(sector, sectors[sector][2], numbers)
+        self._known = True
 
     def _find(self):
         """The newest sector as :func:`layout.sector` has it, and ``(generation, epoch, closing)`` or None of
