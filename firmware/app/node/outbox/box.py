@@ -51,7 +51,8 @@ class Outbox:
         self._view = memoryview(bytearray(_BUFFER))
         self._waiting = Waiting(self._sectors, self.capacity)
         self._marked = bytearray(PRIORITIES * self._sectors)  # dropped, in sectors that count
-        self._load()
+        self._known = False
+        self._ready()
 
     def pending(self):
         """How many records wait."""
@@ -164,19 +165,17 @@ class Outbox:
         """Look again if something was broken off: what is in memory may not be what is on the flash."""
         if not self._known:
             self._load()
+            self._known = True
 
     def _load(self):
         """Find out from the flash how things stand."""
-        self._known = False
         self._waiting.clear()
         self._base = [0] * PRIORITIES
         for i in range(len(self._marked)):
             self._marked[i] = 0
         newest, sectors = self._find()
         if newest is None:
-            self._format()
-            self._known = True
-            return
+            return self._format()
         self.generation, self._epoch, self._next = newest[:3]
         self._base[:] = newest[3:]
         self._head = self._sector(self._epoch)
@@ -185,7 +184,6 @@ class Outbox:
             sector = self._sector(epoch)
             if sectors[sector] and sectors[sector][:2] == (self.generation, epoch):
                 self._take(sector, sectors[sector][2], numbers)
-        self._known = True
 
     def _find(self):
         """The newest sector as :func:`layout.sector` has it, and ``(generation, epoch, closing)`` or None of
