@@ -23,7 +23,7 @@ int32_t vib_log2(uint64_t x);
 /* round(steps * log / 2^VIB_LOG_BITS) + offset as int8. */
 int8_t vib_scaled(int32_t log, int32_t steps, int32_t offset);
 
-/* What the statistics of an axis leave for its spectrum. */
+/* The sum of an axis, which both of the following take the mean from. */
 int32_t vib_sum(const int16_t *x, unsigned samples);
 
 /* Level, crest and kurtosis of 2^bits samples with this sum. */

@@ -80,17 +80,17 @@ static uint64_t energy(int32_t r, int32_t i) {
     return (uint64_t)((int64_t)r * r) + (uint64_t)((int64_t)i * i);
 }
 
-/* Separates the spectra E and O of the even and the odd samples: X_k = E_k + w^k O_k and, but for its sign,
- * the conjugate of X_(M - k) is E_k - w^k O_k, M = N / 2. The bins of k and M - k are done together. */
+/* Separates the spectra E and O of the even and the odd samples: X_k = E_k + w^k O_k, and X_(M - k) is the
+ * conjugate of E_k - w^k O_k, M = N / 2. So the bins of k and M - k are done together. */
 static void split(vib_bin *bins, unsigned points) {
     for (unsigned k = 1; k <= points / 2; k++) {
         vib_bin *low = &bins[k], *high = &bins[points - k];
         const wide w = phasor(k * (CIRCLE / 2 / points));
-        const int32_t er = (low->z.r + high->z.r) >> 2, ei = (low->z.i - high->z.i) >> 2;
-        const int32_t or = (low->z.i + high->z.i) >> 1, oi = (high->z.r - low->z.r) >> 1;
-        const int32_t r = upper(or, w.r) - upper(oi, w.i), i = upper(or, w.i) + upper(oi, w.r);
-        low->energy = energy(er + r, ei + i);
-        high->energy = energy(er - r, ei - i);
+        const int32_t even_r = (low->z.r + high->z.r) >> 2, even_i = (low->z.i - high->z.i) >> 2;
+        const int32_t odd_r = (low->z.i + high->z.i) >> 1, odd_i = (high->z.r - low->z.r) >> 1;
+        const int32_t r = upper(odd_r, w.r) - upper(odd_i, w.i), i = upper(odd_r, w.i) + upper(odd_i, w.r);
+        low->energy = energy(even_r + r, even_i + i);
+        high->energy = energy(even_r - r, even_i - i);
     }
 }
 
