@@ -119,7 +119,8 @@ class Baseline:
         self._check(vector)
         if not self.count:
             return 0.0
-        if not self._factored or self.count - self._factored >= min(self.count, self._memory) // 10:
+        seen = min(self.count, self._memory)
+        if not self._factored or self.count - self._factored >= max(seen // 10, 1):
             self._prepare()
         mean = self._mean
         factor = self._factor
