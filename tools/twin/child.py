@@ -96,6 +96,14 @@ class Child:
         """Whether Ctrl-C would interrupt it rather than be read as a character (at a REPL, for one)."""
         return bool(termios.tcgetattr(self.stdin)[3] & termios.ISIG)
 
+    def heed(self, interrupts: bool) -> None:
+        """Let Ctrl-C interrupt the program, or be read as a character by it."""
+        mode = termios.tcgetattr(self.stdin)
+        wanted = mode[3] | termios.ISIG if interrupts else mode[3] & ~termios.ISIG
+        if mode[3] != wanted:
+            mode[3] = wanted
+            termios.tcsetattr(self.stdin, termios.TCSANOW, mode)
+
     def waiting(self) -> bool:
         """Whether it waits for somebody to type: it sleeps, has asked nothing of its chip, and has read the
         last answer."""
@@ -177,8 +185,9 @@ class Child:
 
 
 def _raw(terminal: int) -> None:
-    """No echo and no line editing, but Ctrl-C still interrupts."""
+    """No echo and no line editing, but Ctrl-C still interrupts, and nothing else does."""
     mode = termios.tcgetattr(terminal)
+    mode[6][termios.VQUIT] = mode[6][termios.VSUSP] = b"\0"
     mode[0] &= ~(termios.ICRNL | termios.IXON)
     mode[3] &= ~(termios.ECHO | termios.ICANON)
     mode[3] |= termios.ISIG

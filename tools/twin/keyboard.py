@@ -46,6 +46,8 @@ class Keyboard:
             child: the interpreter.
             answering: whether it waits for the answer to a request.
         """
+        if self._keys and not self._chip.parts["keys"].interrupts:
+            child.heed(False)
         while self._keys and not self._chip.break_requested:
             at = self._keys.find(_CTRL_C) if child.interruptible() else -1
             if at:

@@ -80,6 +80,7 @@ NET_TRAFFIC = (
     66  # argument: 0 asks for the link, 1 sends, 2 receives; 5, 3, 4: on a line to a bound port; payload: u32
 )
 MONO16 = 70  # argument: slot; payload: gain bits u8, frames i32[2] -> value: span; samples i16
+# If the gain has bit 7, the level i32 comes before the frames, and before the samples.
 I2S_READY = 71  # argument: peripheral -> value: frames that can be read at once
 CAM_CAPTURE = 72  # payload: u16 width, u16 height, u16[4] crop (zeros: centred), u8 signed -> pixels
 CAM_SET = 73  # payload: u8 vflip, u8 hmirror (255: as it is)
@@ -107,3 +108,4 @@ MEM_WRITE = 89  # payload: u32 address, u32 value
 ULP_LOAD = 90  # payload: u32 word to load to, the binary
 ULP_PERIOD = 91  # argument: which of the five; payload: u32 us
 ULP_RUN = 92  # argument: word to begin at
+KBD_INTR = 112  # argument: the key that interrupts the program, 3; 255: none

@@ -42,15 +42,30 @@ class _Sys:
         return getattr(sys, name)
 
 
+class _Micropython:
+    """``micropython`` of the chip: its console is not this process's terminal."""
+
+    def __init__(self, module, chip, ops):
+        self._module, self._chip, self._ops = module, chip, ops
+
+    def kbd_intr(self, key):
+        self._chip.call(self._ops.KBD_INTR, key & 255)
+
+    def __getattr__(self, name):
+        return getattr(self._module, name)
+
+
 def run(scope, raw):
     """Start the program in the globals ``scope``; ``raw`` leaves that to the raw REPL."""
     import _chip
     import _ops
     import _tasks
+    import micropython
     import uos
     import vfs
 
     sys.modules["_asyncio"] = _tasks
+    sys.modules["micropython"] = _Micropython(micropython, _chip, _ops)
     vfs.umount("/")
     sys.path[:] = ["", "/rom", ".frozen", "/lib"]
     try:

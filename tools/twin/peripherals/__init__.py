@@ -15,6 +15,7 @@ def fit(chip: Chip) -> dict[str, Peripheral]:
     from cicada.tools.twin.peripherals.delta import Delta
     from cicada.tools.twin.peripherals.gpio import Gpio
     from cicada.tools.twin.peripherals.i2s import I2s
+    from cicada.tools.twin.peripherals.keys import Keys
     from cicada.tools.twin.peripherals.networks import Networks
     from cicada.tools.twin.peripherals.neural import Neural
     from cicada.tools.twin.peripherals.sensing import Sensing
@@ -39,6 +40,7 @@ def fit(chip: Chip) -> dict[str, Peripheral]:
         "camera": CameraPort,
         "trust": Trust,
         "delta": Delta,
+        "keys": Keys,
         "ulp": Ulp,
         "vibrating": Vibrating,
     }

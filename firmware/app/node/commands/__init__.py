@@ -56,8 +56,8 @@ class Commands:
         page = None
         try:
             name, arguments = table.parsed(line)
-            page = arguments.get("page")
             result = self._run(name, arguments, _CONSOLE, None)
+            page = _page(result, arguments)
         except (ValueError, MemoryError) as error:
             result = _failed(error)
         print("ANSWER " + encode(result, page).decode())
@@ -99,8 +99,8 @@ class Commands:
         try:
             asked = json.loads(body)
             name, arguments = asked["command"], asked.get("arguments", {})
-            page = arguments.get("page")
             result = self._run(name, arguments, _NETWORK, counter)
+            page = _page(result, arguments)
         except (ValueError, KeyError, TypeError, AttributeError, MemoryError, RuntimeError):
             result = _failed('the body is not {"command": NAME, "arguments": {...}}')
         result["counter"] = counter
@@ -222,6 +222,11 @@ def _at_console(name, source):
     """For what takes the network away: nobody could undo it over the network."""
     if source != _CONSOLE:
         raise ValueError("%s works at the console alone" % name)
+
+
+def _page(result, arguments):
+    """Which page of the answer was asked for; an error is not cut into any."""
+    return arguments.get("page") if result["ok"] else None
 
 
 def encode(result, page=None):

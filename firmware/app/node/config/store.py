@@ -89,9 +89,7 @@ class Config:
             ConfigError: the configuration would be wrong, or one is on trial already.
         """
         if self.on_trial:
-            raise ConfigError(
-                "a change is on trial: wait until it is kept, or say 'config keep' or 'config revert'"
-            )
+            raise ConfigError("a change is on trial: 'config keep' or 'config revert' ends that")
         made = _parsed(NEW) if _size(NEW) is not None else _parsed(PATH)
         if not isinstance(made, dict):
             made = {}
