@@ -1,4 +1,4 @@
-"""A baseline of vibration: learned from the beginning of one recording, tried on its end and on other recordings.
+"""A baseline of vibration: learned from the start of one recording, tried on its end and on other recordings.
 
 Nothing is shuffled: neighbouring windows are alike, so a random split would tell how well windows are
 remembered.
