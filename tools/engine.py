@@ -116,6 +116,11 @@ def load(path: Path) -> ctypes.CDLL:
         ("fe_batch", size, [pointer, pointer, size, pointer, pointer, size]),
         ("delta_add", None, [pointer, pointer, size]),
         ("pcm_mono16", ctypes.c_uint32, [pointer, size, ctypes.c_uint, ctypes.c_uint, pointer]),
+        (
+            "pcm_mono16_centred",
+            ctypes.c_uint32,
+            [pointer, size, ctypes.c_uint, ctypes.c_uint, pointer, pointer],
+        ),
         ("img_centred", _Rect, [ctypes.c_uint32] * 4),
         ("img_fits", ctypes.c_bool, [ctypes.c_uint32, ctypes.c_uint32, pointer, *[ctypes.c_uint32] * 2]),
         (
@@ -253,13 +258,21 @@ def features(pcm: NDArray[np.int16], step_ms: int = 20) -> NDArray[np.int8]:
     return quantise(FrontEnd(step_ms).feed(pcm))
 
 
-def mono16(frames: NDArray[np.int32], slot: int, gain_bits: int) -> tuple[NDArray[np.int16], int]:
+#: What :func:`mono16`'s ``level`` holds before the first sample.
+NO_LEVEL = -(1 << 31)
+
+
+def mono16(
+    frames: NDArray[np.int32], slot: int, gain_bits: int, level: NDArray[np.int32] | None = None
+) -> tuple[NDArray[np.int16], int]:
     """16-bit mono from the 32-bit stereo frames of an I2S microphone.
 
     Args:
         frames: ``int32[n, 2]``, samples left-justified.
         slot: the column that carries the microphone, 0 or 1.
         gain_bits: how many bits below the upper 16 are kept, 0 to 16; each doubles the sound, clipped.
+        level: ``int32[1]``, the memory of the filter that takes out what is constant; changed. The gain is at
+            most 8 then. Without it nothing is taken out.
 
     Returns:
         ``int16[n]``, and the distance from its lowest to its highest sample.
@@ -273,7 +286,16 @@ def mono16(frames: NDArray[np.int32], slot: int, gain_bits: int) -> tuple[NDArra
         raise ValueError(f"slot must be 0 or 1 and gain_bits 0 to 16, not {slot} and {gain_bits}")
     frames = np.ascontiguousarray(frames)
     out = np.empty(len(frames), np.int16)
-    span = library().pcm_mono16(frames.ctypes.data, len(frames), slot, gain_bits, out.ctypes.data)
+    if level is None:
+        span = library().pcm_mono16(frames.ctypes.data, len(frames), slot, gain_bits, out.ctypes.data)
+        return out, span
+    if level.dtype != np.int32 or level.shape != (1,) or gain_bits > 8:
+        raise ValueError(
+            f"level must be int32[1], not {level.dtype}{list(level.shape)}, and gain_bits 0 to 8"
+        )
+    span = library().pcm_mono16_centred(
+        frames.ctypes.data, len(frames), slot, gain_bits, level.ctypes.data, out.ctypes.data
+    )
     return out, span
 
 

@@ -24,7 +24,7 @@ def map_partition(label: str) -> memoryview:
         MemoryError: no address space is left, or four other partitions are mapped.
     """
 
-def mono16(frames: Buffer, out: Buffer, slot: int, gain_bits: int) -> int:
+def mono16(frames: Buffer, out: Buffer, slot: int, gain_bits: int, level: array | None = ..., /) -> int:
     """16-bit mono from an I2S microphone's stereo frames of 32 bits.
 
     Args:
@@ -32,6 +32,8 @@ def mono16(frames: Buffer, out: Buffer, slot: int, gain_bits: int) -> int:
         out: 2 bytes for each frame.
         slot: the half of a frame that carries the microphone, 0 or 1.
         gain_bits: bits below the upper 16 to keep, 0 to 16; each doubles the sound, which is clipped.
+        level: if given, what is constant in the signal is taken out before the gain, which is 0 to 8 then; the
+            filter's memory, an ``array('i')`` of one, -2**31 to begin with (``firmware/engine/audio/pcm.h``).
 
     Returns:
         distance from the lowest to the highest sample, 0 to 65535.

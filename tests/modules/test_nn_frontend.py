@@ -9,7 +9,7 @@ import pytest
 import soundfile
 from engine.frontend_signals import synthetic
 
-from cicada.tools.engine import CHANNELS, FrontEnd, mono16
+from cicada.tools.engine import CHANNELS, NO_LEVEL, FrontEnd, mono16
 
 #: Prints, for each stretch of the partition ``pcm``, how many frames it gave and a checksum of every window.
 _STREAM = """
@@ -166,15 +166,36 @@ def test_mono16_is_the_engines(slot, gain, interpreter):
     assert text == f"{span} {zlib.crc32(samples.tobytes())}\n"
 
 
+def test_mono16_without_what_is_constant_is_the_engines(interpreter):
+    frames = np.random.default_rng(9).integers(-(2**31), 2**31, (500, 2)).astype(np.int32)
+    level = np.array([NO_LEVEL], np.int32)
+    samples, span = mono16(frames, 1, 3, level)
+    script = f"""
+        import nn, micropython
+        from array import array
+        from binascii import crc32
+        out, level = bytearray(1000), array("i", [{NO_LEVEL}])
+        frames, span = nn.map_partition('i2s'), 0
+        micropython.heap_lock()
+        span = nn.mono16(frames, out, 1, 3, level)
+        micropython.heap_unlock()
+        print(span, crc32(out), level[0])
+    """
+    text = interpreter.run(script, partitions={"i2s": frames.astype("<i4").tobytes()})
+    assert text == f"{span} {zlib.crc32(samples.tobytes())} {level[0]}\n"
+
+
 def test_mono16_refuses_what_does_not_fit(interpreter):
     script = """
         import nn
+        from array import array
         a = bytearray(64)
         b = bytearray(16)
         wrong = (
             (a, b, 2, 0), (a, b, -1, 0), (a, b, 0, 17), (a, b, 0, -1), (a, bytearray(14), 0, 0),
             (bytearray(12), bytearray(3), 0, 0), (memoryview(bytearray(66))[2:], b, 0, 0),
-            (a, memoryview(bytearray(17))[1:], 0, 0), (a, bytes(16), 0, 0),
+            (a, memoryview(bytearray(17))[1:], 0, 0), (a, b, 0, 0, array("i", [0, 0])),
+            (a, b, 0, 0, array("h", [0, 0])), (a, b, 0, 9, array("i", [0])), (a, bytes(16), 0, 0),
         )
         for arguments in wrong:
             try:
@@ -182,4 +203,4 @@ def test_mono16_refuses_what_does_not_fit(interpreter):
             except Exception as e:
                 print(type(e).__name__)
     """
-    assert interpreter.run(script).split() == ["ValueError"] * 8 + ["TypeError"]
+    assert interpreter.run(script).split() == ["ValueError"] * 11 + ["TypeError"]

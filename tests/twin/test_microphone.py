@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from cicada.tools.board import load_board
+from cicada.tools.twin.sound import Microphone as Heard
 from cicada.tools.twin.sound import Sound
 from cicada.tools.twin.twin import Twin
 from support.twins import QUIET, blob, loud, run_script, script_flash
@@ -18,7 +19,7 @@ SOUND = Sound([loud(0.2, 5)], 10)
 READ = """
 import board
 from binascii import hexlify
-from node.microphone import Microphone
+from node.drivers.microphone import Microphone
 m = Microphone(dict(board.MICROPHONE, **{change}))
 m.read()
 m.read()
@@ -98,6 +99,28 @@ for bits in (16, 32):
         assert not frames[:, 1:].any()
 
 
+@pytest.mark.parametrize("offset", [-2500, 1700])
+def test_an_sph0645s_offset_is_taken_out_before_the_gain(offset, tmp_path):
+    """What the world adds is counted after the gain of the board, three bits."""
+    quiet = Sound([], 10, microphone=Heard(offset=offset, noise_dbfs=-60))
+    code = "m.read()\n" * 3
+    code = READ.replace("{change}", "{'kind': %r}") + code + "print('heard', hexlify(m.buffer).decode())\n"
+    code += "from machine import mem32\nprint('later', hex(mem32[0x3FF4F01C]))\n"
+    means = {}
+    for kind in ("inmp441", "sph0645"):
+        twin = Twin(script_flash(code % kind + THEN_SLEEP, tmp_path), load_board("twin"), quiet)
+        twin.run(60)
+        means[kind] = np.frombuffer(bytes.fromhex(re.findall(r"heard (\w+)", twin.text)[-1]), "<i2").mean()
+        assert f"later {'0x200' if kind == 'sph0645' else '0x0'}\n" in twin.text
+    assert means["inmp441"] == pytest.approx(offset, abs=20)
+    assert abs(means["sph0645"]) < 60  # the first sample, which the filter begins at, has the room's noise
+
+
+def test_a_kind_nobody_knows_is_a_sentence(tmp_path):
+    text = run(READ.replace("{change}", "{'kind': 'ics43434'}"), tmp_path, board_with())
+    assert "SensorError: board.MICROPHONE has the kind 'ics43434': there are inmp441 and sph0645" in text
+
+
 @pytest.mark.parametrize(("sd", "warns"), [(33, False), (32, True)])
 def test_a_microphone_that_sends_nothing_is_named_once(sd, warns, tmp_path):
     code = f"import board, node\nboard.MICROPHONE = dict(board.MICROPHONE, sd={sd})\nnode.run()\n"
@@ -108,7 +131,7 @@ def test_a_microphone_that_sends_nothing_is_named_once(sd, warns, tmp_path):
 
 STANDS_STILL = """
 import node
-from node import microphone
+from node.drivers import microphone
 class Still(microphone.I2S):
     left = {frames}
     def readinto(self, buffer):

@@ -235,7 +235,7 @@ def test_listening_allocates_nothing(tmp_path):
     """The node's own loop, with the collector off: no byte of heap per hop in steady state."""
     code = (
         "import gc, board, nn, time, machine\n"
-        "from node.microphone import Microphone\nfrom node.smoother import Smoother\n"
+        "from node.drivers.microphone import Microphone\nfrom node.smoother import Smoother\n"
         "from node.model import open_model\n"
         "manifest, model = open_model(nn.builtin('kws'))\n"
         "f = nn.AudioFrontEnd(20, 49)\ns = Smoother(4, 3, 0.8, 1500)\nm = Microphone(board.MICROPHONE)\n"

@@ -102,7 +102,9 @@ def test_by_hawkbit_and_its_actions_are_closed(shelf):
 
 
 def test_by_hawkbit_a_failure_is_told_after_going_back(shelf):
-    broken = (("node/microphone", "def Microphone(description):\n    raise OSError(5)\nRATE = 16000\n"),)
+    broken = (
+        ("node/drivers/microphone", "def Microphone(description):\n    raise OSError(5)\nRATE = 16000\n"),
+    )
     shelf.publish(FIRMWARE, firmware("1.1.0", more=broken), 10)
     feedback = [("proceeding", "none"), ("closed", "failure")]
     assert by_hawkbit(shelf, "failed") == ("ota_0", feedback)

@@ -39,11 +39,19 @@ def map_partition(label):
 _gain = bytearray(1)
 
 
-def mono16(frames, out, slot, gain_bits):
+def mono16(frames, out, slot, gain_bits, level=None):
     if len(frames) != 4 * len(out) or slot not in (0, 1) or not 0 <= gain_bits <= 16:
         raise ValueError("mono16: 8 bytes a frame for 2 a sample, slot 0 or 1, gain_bits 0 to 16")
     _gain[0] = gain_bits
-    return _chip.call(_ops.MONO16, slot, _gain, out, frames)
+    if level is None:
+        return _chip.call(_ops.MONO16, slot, _gain, out, frames)
+    if len(level) != 1 or gain_bits > 8:
+        raise ValueError("mono16: level must be array('i') of one, gain_bits 0 to 8")
+    head = struct.pack("<Bi", gain_bits | 0x80, level[0])
+    span, answer = _chip.call(_ops.MONO16, slot, head, None, frames)
+    level[0] = struct.unpack_from("<i", answer, 0)[0]
+    memoryview(out)[:] = memoryview(answer)[4:]
+    return span
 
 
 class AudioFrontEnd:
@@ -78,10 +86,15 @@ class VibrationFrontEnd:
         payload = struct.pack("<HHH", samples, bands, axes)
         self._handle = _chip.call(_ops.VIB_OPEN, 0, payload)[0]
         self.features = memoryview(array("b", bytes(axes * (bands + 3))))
+        self._fed = self._bytes = None
         self.reset()
 
     def feed(self, frames):
-        return _chip.call(_ops.VIB_FEED, self._handle, frames, self.features)
+        if frames is not self._fed:
+            # Of an array the length is that of its items, and the line wants bytes.
+            self._bytes = uctypes.bytearray_at(uctypes.addressof(frames), len(bytes(frames)))
+            self._fed = frames
+        return _chip.call(_ops.VIB_FEED, self._handle, self._bytes, self.features)
 
     def reset(self):
         _chip.call(_ops.VIB_RESET, self._handle, b"", self.features)

@@ -16,4 +16,14 @@
    carries nothing. */
 uint32_t pcm_mono16(const int32_t *frames, size_t count, unsigned slot, unsigned gain_bits, int16_t *out);
 
+/* What `level` is before the first sample. */
+#define PCM_NO_LEVEL INT32_MIN
+
+/* The same without what is constant in the signal, for microphones that add a part of full scale to it: a
+   high-pass filter of one pole, -3 dB at 1.2 Hz at 16 kHz, before the gain. It sees the upper 20 bits, and
+   `gain_bits` is 0 to 8. `level` is its memory: where the signal lies, times 2^11; PCM_NO_LEVEL takes the
+   first sample for it. */
+uint32_t pcm_mono16_centred(const int32_t *frames, size_t count, unsigned slot, unsigned gain_bits,
+                            int32_t *level, int16_t *out);
+
 #endif

@@ -64,8 +64,7 @@ static mp_obj_t nn_map_partition_py(mp_obj_t label_in) {
 static MP_DEFINE_CONST_FUN_OBJ_1(nn_map_partition_obj, nn_map_partition_py);
 
 static mp_obj_t nn_mono16(size_t count, const mp_obj_t *arguments) {
-    (void)count;
-    mp_buffer_info_t frames, out;
+    mp_buffer_info_t frames, out, level;
     mp_get_buffer_raise(arguments[0], &frames, MP_BUFFER_READ);
     mp_get_buffer_raise(arguments[1], &out, MP_BUFFER_WRITE);
     mp_int_t slot = mp_obj_get_int(arguments[2]), gain_bits = mp_obj_get_int(arguments[3]);
@@ -77,10 +76,20 @@ static mp_obj_t nn_mono16(size_t count, const mp_obj_t *arguments) {
     if ((uintptr_t)frames.buf % sizeof(int32_t) != 0 || (uintptr_t)out.buf % sizeof(int16_t) != 0) {
         mp_raise_ValueError(MP_ERROR_TEXT("mono16: frames must lie at a multiple of 4 bytes, samples of 2"));
     }
-    uint32_t span = pcm_mono16(frames.buf, frames.len / 8, (unsigned)slot, (unsigned)gain_bits, out.buf);
+    uint32_t span;
+    if (count == 5) {
+        mp_get_buffer_raise(arguments[4], &level, MP_BUFFER_WRITE);
+        if (level.typecode != 'i' || level.len != sizeof(int32_t) || gain_bits > 8) {
+            mp_raise_ValueError(MP_ERROR_TEXT("mono16: level must be array('i') of one, gain_bits 0 to 8"));
+        }
+        span = pcm_mono16_centred(frames.buf, frames.len / 8, (unsigned)slot, (unsigned)gain_bits, level.buf,
+                                  out.buf);
+    } else {
+        span = pcm_mono16(frames.buf, frames.len / 8, (unsigned)slot, (unsigned)gain_bits, out.buf);
+    }
     return MP_OBJ_NEW_SMALL_INT((mp_int_t)span);
 }
-static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(nn_mono16_obj, 4, 4, nn_mono16);
+static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(nn_mono16_obj, 4, 5, nn_mono16);
 
 static const mp_rom_map_elem_t nn_globals_table[] = {
     {MP_ROM_QSTR(MP_QSTR___name__), MP_ROM_QSTR(MP_QSTR_nn)},

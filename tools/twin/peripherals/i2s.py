@@ -102,8 +102,13 @@ class I2s(Peripheral):
         return bus[:, : 2 if stream["stereo"] else 1].astype("<i2" if stream["bits"] == 16 else "<i4")
 
     def _mono16(self, argument: int, payload: bytes) -> tuple[int, bytes]:
-        samples, span = mono16(np.frombuffer(payload[1:], "<i4").reshape(-1, 2), argument, payload[0])
-        return span, samples.tobytes()
+        if not payload[0] & 0x80:
+            samples, span = mono16(np.frombuffer(payload[1:], "<i4").reshape(-1, 2), argument, payload[0])
+            return span, samples.tobytes()
+        level = np.frombuffer(payload[1:5], "<i4").copy()
+        frames = np.frombuffer(payload[5:], "<i4").reshape(-1, 2)
+        samples, span = mono16(frames, argument, payload[0] & 0x7F, level)
+        return span, level.tobytes() + samples.tobytes()
 
     def _stop(self, argument: int, payload: bytes) -> tuple[int, bytes]:
         self._open.pop(argument, None)
