@@ -43,7 +43,11 @@ class Hooks:
 
 def fill(count, size=0, priority=records.NORMAL):
     for n in range(count):
+        gc.collect()  # the records are kept: garbage between them would leave no room for anything larger
         box.put(records.EVENT, priority, records.encode(1, {"event": "n", "n": n, "more": "x" * size}))
+
+class Hasty(Uplink):
+    TIMEOUT_S = 1  # a peer that says nothing costs the tests real time
 
 def make(mqtt, report=REPORT, wifi={"ssid": "cicada", "key": "twinkle twinkle"}, kind=Uplink):
     return kind(mqtt, report, box, Link(wifi, None, hooks.feed), hooks)

@@ -227,11 +227,12 @@ PEERS = {
     "qos0": ([CONNACK, SUBACK + message(TOPIC.encode(), b"good", 0)], "gives b'good'"),
     "http": (
         [b"HTTP/1.1 400 Bad Request\r\n\r\n"],
-        "the broker closed the connection",
+        "unexpected packet 48",
     ),
     "closed": ([b""], "the broker closed the connection"),
     "noise": ([bytes(range(255, 0, -1))], "LinkError MQTT: "),
     "session": ([b"\x20\x02\1\0"], "malformed CONNACK"),
+    "much-longer-ack": ([b"\x20\x04\0\0\0\0"], "packet of 4 bytes"),
     "long-ack": ([b"\x20\x03\0\0\0"], "unexpected packet 20 of 3 bytes"),
     "unknown-code": ([b"\x20\x02\0\x77"], "broker refused: 119"),
     "unavailable": ([b"\x20\x02\0\3"], "broker refused: out of service"),
@@ -319,6 +320,29 @@ def test_a_peer_that_says_nothing_or_dribbles_is_left_in_bounded_time(tmp_path):
     assert "silent LinkError MQTT: the broker does not answer" in text
     assert "slow LinkError MQTT: the broker stopped in the middle" in text
     assert all(int(ms) < 2500 for ms in re.findall(r"(?:silent|slow) took (\d+)", text))
+
+
+def test_a_handshake_that_comes_byte_by_byte_is_left_in_bounded_time(tmp_path, secure):
+    def dribble(listener):
+        line, _ = listener.accept()
+        with line, socket.create_connection(("127.0.0.1", secure.port)) as there:
+            with contextlib.suppress(ConnectionError):
+                there.sendall(line.recv(4096))
+                for byte in there.recv(4096):
+                    line.sendall(bytes([byte]))
+                    time.sleep(0.02)
+
+    pem = secure.ca.read_bytes()
+    with socket.create_server(("127.0.0.1", 0)) as slow:
+        threading.Thread(target=dribble, args=(slow,), daemon=True).start()
+        code = (
+            f"with open('/ca.pem', 'wb') as f: f.write({pem!r})\n"
+            "c = mqtt.Client('slow', 1, 'x', secure=('/ca.pem', None, None), timeout_s=0.5)\n"
+            "attempt('slow', c.connect)\n"
+        )
+        text = run(code, tmp_path, {"slow:1": slow.getsockname()})
+    assert "slow LinkError slow does not finish the handshake of TLS" in text
+    assert 1400 < int(re.search(r"slow took (\d+)", text).group(1)) < 2500
 
 
 def test_a_link_that_goes_in_the_middle_is_a_link_error(tmp_path, server):

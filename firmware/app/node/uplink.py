@@ -27,7 +27,6 @@ from node.net.mqtt import Client
 
 _VERSION = const(1)
 _WINDOW = const(4)  # records in RAM, of 1 KB at most, sent and not yet acknowledged
-_ACK_MS = const(10000)  # without a word from the broker while something is to be acknowledged
 _WINDOW_MS = const(60000)  # for all of a window, however much else the broker says
 _SESSION_MS = const(300000)  # of delivering, after which a slow broker has to wait for the next session
 _STEP_MS = const(250)
@@ -60,6 +59,9 @@ class Uplink:
             milliseconds with the radio on.
         connected: whether a connection stays open.
     """
+
+    #: Seconds without a word from the broker while something is awaited.
+    TIMEOUT_S = 10
 
     def __init__(self, mqtt, report, outbox, link, hooks):
         self._mqtt = mqtt
@@ -208,7 +210,8 @@ class Uplink:
             mqtt["user"],
             mqtt["password"],
             (mqtt["ca"], mqtt["cert"], mqtt["key"]) if mqtt["tls"] else None,
-            keep_alive_s=mqtt["keep_alive_s"],
+            self.TIMEOUT_S,
+            mqtt["keep_alive_s"],
             clean=False,
             will=(self._base + "status", b'{"v": 1, "state": "lost"}'),
             feed=self._hooks.feed,
@@ -303,7 +306,7 @@ class Uplink:
     def _patience(self):
         """Milliseconds left for what is to be acknowledged; LinkError when there are none."""
         now_ms = time.ticks_ms()
-        left = _ACK_MS - time.ticks_diff(now_ms, self._heard)
+        left = 1000 * self.TIMEOUT_S - time.ticks_diff(now_ms, self._heard)
         if left <= 0 or time.ticks_diff(now_ms, self._since) > _WINDOW_MS:
             raise LinkError("MQTT: the broker does not acknowledge")
         return left

@@ -13,7 +13,7 @@ from micropython import const
 
 from node.net import LinkError, tls
 
-_HANDSHAKE_MS = const(20000)  # for all of it: certificates over a slow link, and seconds of arithmetic
+_HANDSHAKE = const(3)  # times as long as anything else: certificates over a slow link, seconds of arithmetic
 _SLICE_MS = const(1000)  # between two feedings of the watchdog
 
 
@@ -66,8 +66,8 @@ class Line:
             raise self._broken(error)
 
     def send(self, data, timeout_ms):
-        """Send all of ``data``; LinkError if that takes longer."""
-        until = time.ticks_add(time.ticks_ms(), timeout_ms + (0 if self._shaken else _HANDSHAKE_MS))
+        """Send all of ``data``; LinkError if that takes longer, or three times as long with a handshake."""
+        until = time.ticks_add(time.ticks_ms(), timeout_ms * (1 if self._shaken else _HANDSHAKE))
         view = memoryview(data)
         while view:
             try:
@@ -76,7 +76,8 @@ class Line:
                 raise self._broken(error)
             if count is None:
                 if not self.wait(select.POLLOUT, until):
-                    raise LinkError("%s does not take what is sent" % self._host)
+                    what = "take what is sent" if self._shaken else "finish the handshake of TLS"
+                    raise LinkError("%s does not %s" % (self._host, what))
             else:
                 self._shaken = True
                 view = view[count:]

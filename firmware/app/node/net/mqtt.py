@@ -48,6 +48,9 @@ _PINGREQ = const(0xC0)
 _PINGRESP = const(0xD0)
 _DISCONNECT = const(0xE0)
 
+_ANSWERS = (_CONNACK, _PUBACK, _SUBACK, _PINGRESP)
+_SHORT = const(3)  # bytes of the longest of them
+
 # Return codes of CONNACK (3.2.2.3)
 _REFUSALS = ("", "protocol version", "client id", "out of service", "user or password", "not authorised")
 
@@ -310,6 +313,8 @@ class Client:
             byte = self._one[0]
             self._head += 1
             if self._head == 1:
+                if byte & 0xF0 != _PUBLISH and byte not in _ANSWERS:
+                    self._fail("unexpected packet %02x" % byte)
                 self._kind, self._size = byte, 0
                 self._limit = time.ticks_add(time.ticks_ms(), self._timeout_ms)
                 continue
@@ -318,7 +323,7 @@ class Client:
                 if self._head == 5:
                     self._fail("malformed length")
                 continue
-            if self._size > _PACKET:
+            if self._size > (_SHORT if self._kind in _ANSWERS else _PACKET):
                 self._fail("packet of %d bytes" % self._size)
             try:
                 self._body = bytearray(self._size)

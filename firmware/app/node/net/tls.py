@@ -22,11 +22,11 @@ _STORED = "nvs:"
 
 # mbedTLS 3, include/mbedtls/ssl.h
 _INVALID_RECORD = const(-0x7200)
-_CONN_EOF = const(-0x7280)
 _DECODE_ERROR = const(-0x7300)
 _FATAL_ALERT = const(-0x7780)
 _HANDSHAKE_FAILURE = const(-0x6E00)
 _PROTOCOL_VERSION = const(-0x6E80)
+_GONE = (-0x7280, 32, 104, 128)  # mbedTLS: end of file; EPIPE, ECONNRESET, lwIP's ENOTCONN
 
 
 def wrap(sock, host, ca, cert=None, key=None):
@@ -96,14 +96,14 @@ def explain(error, host, ca, cert=None, key=None):
             return "TLS: the certificate of %s is not valid yet" % host + _today()
         return "TLS: " + text.strip().replace("\n", ", ")
     code = error.errno
+    own = "may not accept the client certificate" if cert else "may want a client certificate"
     if code == _FATAL_ALERT:
-        if cert:
-            return "TLS: %s broke off the handshake, it may not accept the client certificate" % host
-        return "TLS: %s broke off the handshake, it may want a client certificate" % host
+        return "TLS: %s broke off the handshake: it %s" % (host, own)
+    if code in _GONE:
+        # Servers close as soon as they have seen our certificate, while we go on sending.
+        return "TLS: %s closed the connection in the handshake: it %s, or speaks no TLS" % (host, own)
     if code in (_INVALID_RECORD, _DECODE_ERROR):
         return "TLS handshake failed: %s does not speak TLS at this port" % host
-    if code == _CONN_EOF:
-        return "TLS handshake failed: %s closed the connection" % host
     if code in (_HANDSHAKE_FAILURE, _PROTOCOL_VERSION):
         return "TLS handshake failed: %s speaks no version or cipher that this device knows" % host
     if code < -255:
