@@ -3,8 +3,9 @@
 from micropython import const
 
 MOST_HEAD = const(2048)  # bytes of the request line and the headers
-MOST_BODY = const(8192)  # of a form: a CA certificate of 4 KB, some of its bytes written as three
+MOST_BODY = const(6144)  # of a form: a CA certificate of 4 KB, some of its bytes written as three
 _MOST_FIELDS = const(24)
+_MOST_VALUE = const(4096)
 _HEX = b"0123456789abcdef"
 
 
@@ -78,7 +79,7 @@ def fields(body):
     """The fields of a form, ``application/x-www-form-urlencoded`` (WHATWG URL standard, section 5).
 
     Args:
-        body: bytes.
+        body: memoryview of a bytearray; it is decoded in place, as there is no memory for a second one.
 
     Returns:
         dict of text; a field that comes twice counts as the last one.
@@ -87,33 +88,42 @@ def fields(body):
         Refused: this is no such form.
     """
     found = {}
-    pieces = bytes(body).split(b"&") if body else []
-    if len(pieces) > _MOST_FIELDS:
-        raise Refused(400, "Bad Request")
-    for piece in pieces:
-        name, _, value = piece.partition(b"=")
-        try:
-            found[_plain(name).decode()] = _plain(value).decode()
-        except (ValueError, IndexError, UnicodeError):
+    at = 0
+    while at < len(body):
+        equals = None
+        stop = at
+        while stop < len(body) and body[stop] != 0x26:
+            if equals is None and body[stop] == 0x3D:
+                equals = stop
+            stop += 1
+        equals = stop if equals is None else equals
+        name, value = _plain(body[at:equals]), _plain(body[min(equals + 1, stop) : stop])
+        if name is None or value is None:
             raise Refused(400, "Bad Request")
+        if len(value) > _MOST_VALUE or (len(found) >= _MOST_FIELDS and name not in found):
+            raise Refused(413, "Content Too Large")
+        found[name] = value
+        at = stop + 1
     return found
 
 
-def _plain(data):
-    """``data`` with ``+`` and ``%XX`` undone."""
-    out = bytearray(len(data))
+def _plain(view):
+    """Text of a name or a value: ``+`` and ``%XX`` are undone in place; None if that is not possible."""
     at = count = 0
-    while at < len(data):
-        byte = data[at]
-        if byte == 0x2B:
-            byte = 0x20
-        elif byte == 0x25:
-            byte = _digit(data[at + 1]) << 4 | _digit(data[at + 2])
-            at += 2
-        out[count] = byte
-        at += 1
-        count += 1
-    return bytes(memoryview(out)[:count])
+    try:
+        while at < len(view):
+            byte = view[at]
+            if byte == 0x2B:
+                byte = 0x20
+            elif byte == 0x25:
+                byte = _digit(view[at + 1]) << 4 | _digit(view[at + 2])
+                at += 2
+            view[count] = byte
+            at += 1
+            count += 1
+        return str(view[:count], "utf-8")
+    except (ValueError, IndexError, UnicodeError):
+        return None
 
 
 def _digit(byte):

@@ -1,11 +1,12 @@
 """The node's own access point and the page on it.
 
-One connection at a time, everything bounded: a request has at most 10 KB and 10 seconds. Whoever is on this
+One connection at a time, everything bounded: a request has at most 8 KB and 5 seconds. Whoever is on this
 network had its key, so the page asks for no password; the form carries a token all the same, so that no page
 from elsewhere can send it through a phone's browser, and only requests for 192.168.4.1 see the page at all.
 """
 
 import binascii
+import gc
 import os
 import select
 import socket
@@ -27,12 +28,13 @@ _WAIT_MS = const(100)  # between two looks at everything else
 _FIRST_MS = const(
     500
 )  # for the first byte, if somebody else waits: browsers open connections that they never use
-_REQUEST_MS = const(10000)  # for all of a request, and again for its answer
+_REQUEST_MS = const(5000)  # for all of a request, and again for its answer
 _DRAIN_MS = const(300)
 _SHOW_MS = const(20000)  # for the phone to learn that it worked
 _NETWORKS = const(16)
 _LONGEST = 3  # times the time-out, at most, however busy somebody is
 _CLIENTS = const(4)
+_WAITING = const(4)  # connections; browsers open several
 _PIECE = const(512)
 
 _HEADERS = (
@@ -106,7 +108,7 @@ class Portal:
         self._web = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         self._web.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._web.bind(("0.0.0.0", 80))
-        self._web.listen(2)
+        self._web.listen(_WAITING)
         self._web.setblocking(False)
         self._dns = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._dns.bind(("0.0.0.0", 53))
@@ -217,13 +219,19 @@ class Portal:
             line.setblocking(False)
             try:
                 self._request(line)
+            except MemoryError:
+                gc.collect()
+                self._refuse(line, Refused(503, "Service Unavailable"))
             except Refused as refused:
-                self._send(line, refused.args, (b"",))
-                self._drain(line)
+                self._refuse(line, refused)
         except (OSError, _Gone):
             pass
         finally:
             line.close()
+
+    def _refuse(self, line, refused):
+        self._send(line, refused.args, (b"",))
+        self._drain(line)
 
     def _request(self, line):
         limit = time.ticks_add(time.ticks_ms(), _REQUEST_MS)

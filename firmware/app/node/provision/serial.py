@@ -90,7 +90,7 @@ class Serial:
         if binascii.crc32(data) != action["crc"]:
             raise ValueError("a piece of %s was damaged on the way" % key)
         self._tried = None
-        sent = b"" if at == 0 else self._sent.get(key, b"")
+        sent = self._sent.get(key, b"")[:at]  # a piece whose answer was lost comes again
         if at != len(sent):
             raise ValueError("a piece of %s is missing" % key)
         if len(sent) + len(data) > _MOST or len(self._sent) >= _MOST_NAMES:
