@@ -64,6 +64,34 @@ def test_the_right_conversation_is_understood():
     assert conversations([b"".join(WHOLE)]) == ["heard ('t', b'hi')"]
 
 
+def test_looking_for_nothing_allocates_nothing():
+    """So a connection can stay open beside a pipeline that hears in time."""
+    code = """
+import micropython
+from node.net.mqtt import Client
+client = Client("127.0.0.1", {port}, "polls")
+client.connect()
+client.poll()
+client.keep_alive()
+micropython.heap_lock()
+events = client.poll()
+client.keep_alive()
+micropython.heap_unlock()
+print("looked", events)
+"""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve():
+            line, _ = listener.accept()
+            with line:
+                line.sendall(WHOLE[0])
+                while line.recv(4096):
+                    pass
+
+        threading.Thread(target=serve, daemon=True).start()
+        assert micropython(code.format(port=listener.getsockname()[1])) == "looked None\n"
+
+
 @given(st.lists(st.one_of(order, spoilt(), st.binary(max_size=64)), min_size=20, max_size=60))
 @settings(max_examples=15, deadline=None)
 def test_any_other_is_an_answer_or_a_link_error(streams):
