@@ -46,6 +46,7 @@ def wires(board):
         found += [(name, pin, name in ("xclk", "sda", "scl")) for name, pin in board.CAMERA.items()]
     else:
         found += [(name, board.I2C[name], True) for name in ("scl", "sda")]
+    found += [(name, pin, name != "miso") for name, pin in getattr(board, "SPI", {}).items() if name != "id"]
     return [wire for wire in found if wire[1] is not None]
 
 

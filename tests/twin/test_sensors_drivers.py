@@ -19,9 +19,45 @@ from cicada.tools.twin.sensors.i2c import Bus, Device
 from cicada.tools.twin.sensors.lis3dh import Lis3dh
 from cicada.tools.twin.sensors.motion import Motion, Piece, Still, Synthesised, Timeline
 from cicada.tools.twin.sensors.mpu6050 import Mpu6050
+from cicada.tools.twin.sensors.spi import Slave
 
 G = 9.80665
 TILTED = (0.3, -0.5, 0.8)
+
+
+class Spi:
+    """What CircuitPython calls ``busio.SPI``, and the pin that selects the one chip on it."""
+
+    def __init__(self, slave: Slave) -> None:
+        self.slave, self.now_us, self.setup = slave, 1000, {}
+
+    def sleep(self, seconds: float) -> None:
+        self.now_us += round(seconds * 1e6)
+
+    def try_lock(self) -> bool:
+        return True
+
+    def unlock(self) -> None:
+        pass
+
+    def configure(self, *, baudrate, polarity, phase) -> None:
+        self.setup = {"hertz": baudrate, "mode": polarity * 2 + phase}
+
+    def switch_to_output(self, value: bool) -> None:
+        self.slave.select(int(value))
+
+    value = property(fset=lambda self, level: self.slave.select(int(level)))
+
+    def _pass(self, data: bytes) -> bytes:
+        self.now_us += len(data) * 8_000_000 // self.setup["hertz"]
+        return self.slave.transfer(data, now_us=self.now_us, **self.setup)
+
+    def write(self, buffer, *, start=0, end=None) -> None:
+        self._pass(bytes(buffer[start:end]))
+
+    def readinto(self, buffer, *, start=0, end=None) -> None:
+        end = len(buffer) if end is None else end
+        buffer[start:end] = self._pass(bytes(end - start))
 
 
 class I2C:
@@ -278,3 +314,17 @@ def test_bme280_driver_gives_back_the_world(drivers, monkeypatch, celsius, perce
 def test_drivers_miss_a_device_that_is_not_there(drivers):
     with pytest.raises(ValueError, match="0x53"):
         drivers.adxl34x.ADXL345(I2C(Lis3dh(Motion())))
+
+
+def test_lis3dh_driver_on_spi_reads_a_known_tilt_in_every_range(drivers):
+    spi = Spi(Slave(Lis3dh(Still(TILTED))))
+    with patch("time.sleep", spi.sleep):
+        sensor = drivers.lis3dh.LIS3DH_SPI(spi, spi)
+        for span in range(4):
+            sensor.range = span
+            assert sensor.range == span
+            spi.sleep(0.1)
+            got = mean(lambda: sensor.acceleration, spi, 20)
+            # 12 mg a digit at 16 g, upper 12 bits; the driver takes 1365 counts for a g.
+            scale = 1000 / 12 * 16 / 1365 if span == 3 else 1
+            assert got == pytest.approx(np.array(TILTED) * G * scale, abs=0.03 * G)

@@ -60,6 +60,8 @@ class RegisterDevice(Device):
 
     #: Fastest clock of its SPI interface, Hz; 0 where it has none that is modelled.
     spi_hz = 0
+    #: Clock modes it understands. The data sheets have 3; in 0, too, bits are taken at the rising edge.
+    spi_modes = (3,)
 
     def __init__(self, address: int) -> None:
         super().__init__(address)

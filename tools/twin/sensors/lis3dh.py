@@ -95,6 +95,7 @@ class Lis3dh(Accelerometer):
     """
 
     spi_hz = 10_000_000  # table 6
+    spi_modes = (0, 3)  # Adafruit's driver uses 0
 
     def __init__(self, motion: Motion, address: int = 0x18, seed: int = 1) -> None:
         super().__init__(address, motion, seed)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from cicada.tools.twin.sensors.i2c import RegisterDevice
 
 _READ, _MANY = 0x80, 0x40
-_MODE = 3  # clock high between transfers, bits taken at its rising edge
 
 
 class Slave:
@@ -34,7 +33,7 @@ class Slave:
 
     def transfer(self, data: bytes, hertz: int, mode: int, now_us: int) -> bytes:
         """Exchange bytes while selected; ``mode`` is clock polarity times two plus phase."""
-        if mode != _MODE or hertz > self.device.spi_hz:
+        if mode not in self.device.spi_modes or hertz > self.device.spi_hz:
             return bytes(len(data))
         device, answer = self.device, bytearray()
         device.begin_transfer(now_us)
