@@ -14,7 +14,14 @@ _KEYS = (
     "FRAME_US POWER POWER_AT_MHZ FLASH_US CYCLES BOOT_MS BATTERY"
 ).split()
 #: What a board may have; these stand where it says nothing.
-_OPTIONAL = {"PSRAM_SIZE": 0, "CAMERA": None, "BUTTON": None}
+_OPTIONAL = {
+    "PSRAM_SIZE": 0,
+    "CAMERA": None,
+    "BUTTON": None,
+    "SOUND_ADC": None,
+    "REGULATOR_MA": 0.0,
+    "LIGHT_SLEEP_US": 1000,
+}
 
 
 def load_module(path: Path, name: str) -> ModuleType:
