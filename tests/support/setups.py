@@ -85,8 +85,8 @@ class Setup:
     """
 
     def __init__(self, code: str, folder: Path, world: World, port: Path | None = None) -> None:
-        # With a port it runs in real time; there is nobody at the other end who could be hurried.
-        speed = 1.0 if port else None
+        # With a port somebody is at the other end, who needs time of his own.
+        speed = 4.0 if port else None
         self.twin = Twin(script_flash(code, folder), load_board("twin"), world, port, speed=speed)
         self.twin.power_on()
 

@@ -56,7 +56,7 @@ def setup_key(secrets):
     return key
 
 
-def run(feed, console_poll, timeout_s=600, config=None):
+def run(feed, console_poll, timeout_s=600, config=None, ended=None):
     """Offer the access point and its page until somebody has set the node up.
 
     Args:
@@ -65,6 +65,7 @@ def run(feed, console_poll, timeout_s=600, config=None):
             on.
         timeout_s: after the last form that was sent; three times as long in all.
         config: the ``node.config.Config``, a new one by default.
+        ended: asked about every 100 ms, True ends it: somebody typed a command that must not wait.
 
     Returns:
         whether something was stored. A change of the configuration waits for the next start.
@@ -83,7 +84,8 @@ def run(feed, console_poll, timeout_s=600, config=None):
     def meanwhile():
         feed()
         console_poll()
-        return serial.stored != before  # somebody did it at the console
+        # Somebody may have done it at the console, too.
+        return serial.stored != before or (ended is not None and ended())
 
     def ready():
         # Not by the log, which keeps its lines and can be asked for from far away.

@@ -1,0 +1,3 @@
+"""Setting a node up over its serial console: ``cicada provision``."""
+
+from __future__ import annotations
