@@ -38,8 +38,12 @@ WIRE_KINDS = {"ds18b20": lambda world, serial: Ds18b20(world.temperature, serial
 _SERIAL = 0x1CADA  # of the first thermometer
 _STUCK_US = 50_000  # until MicroPython gives a bus up that is held low (machine.I2C, timeout)
 _SELF_HEATING_C = 20.0  # the die over the air around it, running: an assumption
-# ADC1 and ADC2 (ESP32 datasheet, pin overview).
-_ADC_PINS = (*range(32, 40), 0, 2, 4, 12, 13, 14, 15, 25, 26, 27)
+# ADC1 and ADC2 (pin overviews of the chips' datasheets).
+_ADC_PINS = {
+    "esp32": (*range(32, 40), 0, 2, 4, 12, 13, 14, 15, 25, 26, 27),
+    "esp32s3": tuple(range(1, 21)),
+    "esp32c3": tuple(range(6)),
+}
 _LOOK_AHEAD_US = 3_600_000_000
 
 
@@ -210,7 +214,7 @@ class Sensing(Peripheral):
             return 0, b""
 
     def _adc_read(self, argument: int, payload: bytes) -> tuple[int, bytes]:
-        if argument not in _ADC_PINS:
+        if argument not in _ADC_PINS[self.chip.board.CHIP]:
             raise ValueError("invalid pin")
         source = self._adc if argument == self.chip.board.BATTERY_ADC["pin"] else self._ground
         now, attenuation = self.chip.meter.now, payload[0]
