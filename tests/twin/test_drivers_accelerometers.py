@@ -142,9 +142,11 @@ b = array("h", bytes(6 * 8))
 s.start()
 time.sleep_ms(50)
 print("got", s.read_into(b, 3), b[:9] == array("h", bytes(18)), s.read_into(b, 8), s.read_into(b), s.overrun)
+time.sleep_ms(2000)
+print("full for long", s.read_into(b, 8), s.read_into(b, 9))
 """
     text = run(code, tmp_path, [entry("adxl345", "i2c", rate_hz=400)]).text
-    assert "got 5 True 0 8 False" in text
+    assert "got 5 True 0 8 False\nfull for long 0 0\n" in text
 
 
 # Currents of the chips' data sheets, uA: standby, waiting for motion.

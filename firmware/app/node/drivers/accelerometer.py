@@ -57,20 +57,21 @@ class Accelerometer:
         self.overrun = self.armed = False
         self._heard = time.ticks_ms()
 
-    def _delivered(self, frames):
-        """Note that the FIFO gave so many frames; a chip that gives none for long has a fault.
+    def _fitting(self, held, buf, at):
+        """How many of ``held`` frames in the FIFO fit into ``buf`` from ``at`` on.
 
         Raises:
-            OSError: ENODEV if it is not there any more, ETIMEDOUT if it is and does not measure.
+            OSError: there have been none for long: ENODEV if the chip is not there any more, ETIMEDOUT if it is
+                and does not measure.
         """
         now = time.ticks_ms()
-        if frames:
+        if held:
             self._heard = now
         elif time.ticks_diff(now, self._heard) > self._patience:
             register, value, mask = self.IDENTITY
             there = self._port.byte(register) & mask == value
             raise OSError(errno.ETIMEDOUT if there else errno.ENODEV)
-        return frames
+        return max(min(held, len(buf) // 3 - at), 0)
 
 
 def first(values, wanted):

@@ -83,10 +83,10 @@ class ADXL345(Accelerometer):
                 raise OSError(errno.ENODEV)
             if self._port.byte(_INT_SOURCE) & _OVERRUN:
                 self.overrun = True
-        frames = min(frames, len(buf) // 3 - at)
-        if frames > 0:
+        frames = self._fitting(frames, buf, at)
+        if frames:
             self._port.drain(_DATAX0, frames, buf, at, EACH)
-        return self._delivered(frames)
+        return frames
 
     def standby(self):
         """Stop measuring: 0.1 uA."""

@@ -92,10 +92,10 @@ class LIS3DH(Accelerometer):
         if source & _FULL:
             self.overrun = True
             frames = _FIFO
-        frames = min(frames, len(buf) // 3 - at)
-        if frames > 0:
+        frames = self._fitting(frames, buf, at)
+        if frames:
             self._port.drain(_OUT_X_L, frames, buf, at, 0)
-        return self._delivered(frames)
+        return frames
 
     def standby(self):
         """Power down: 0.5 uA."""

@@ -94,10 +94,10 @@ class MPU6050(Accelerometer):
             self.overrun = True
             self._port.write(_USER_CTRL, _FIFO_RESET | _FIFO_ON)
             return 0
-        frames = min(held // _FRAME, len(buf) // 3 - at)
-        if frames > 0:
+        frames = self._fitting(held // _FRAME, buf, at)
+        if frames:
             self._port.drain(_FIFO_R_W, frames, buf, at, BIG_ENDIAN)
-        return self._delivered(frames)
+        return frames
 
     def standby(self):
         """Sleep: 5 uA."""
