@@ -87,6 +87,11 @@ class Sound:
             n += 1
         return turn
 
+    @property
+    def buffer(self):
+        """The newest 32 ms, as of the microphone."""
+        return self._microphone.buffer
+
     def check(self, heard):
         """Complain once if the microphone has sent nothing by the time a model runs."""
         if not self._checked:

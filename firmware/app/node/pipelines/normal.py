@@ -7,13 +7,13 @@ from node.adapt import Baseline, Store
 class Normal:
     """A baseline of vectors of ``dims`` values, complete after ``learn`` of them.
 
-    It is kept on flash under the pipeline's name: after each vector while it learns, as a node that samples now
-    and then sleeps deeply between two of them. What was kept of other dimensions is not taken over.
+    It is kept on flash under the pipeline's name. What was kept of other dimensions is not taken over.
     """
 
     def __init__(self, name, dims, learn):
         self._baseline = Baseline(dims, minimum=max(learn, 1))
         self._store = Store(name)
+        self._unsaved = False
         kept = self._store.load()
         if kept is not None and not self._baseline.restore(kept):
             log.warn("what '%s' has learned is of another front end or model, it learns anew" % name)
@@ -26,10 +26,16 @@ class Normal:
     def update(self, vector):
         """Learn from a vector."""
         self._baseline.update(vector)
-        try:
-            self._store.save(self._baseline.state())
-        except OSError as error:
-            log.warn("what is normal could not be kept: %s" % error)
+        self._unsaved = True
+
+    def keep(self):
+        """Put what is new onto flash, which takes some 100 ms."""
+        if self._unsaved:
+            self._unsaved = False
+            try:
+                self._store.save(self._baseline.state())
+            except OSError as error:
+                log.warn("what is normal could not be kept: %s" % error)
 
     def score(self, vector):
         """How far a vector is from what is normal: about 1 if it is."""

@@ -35,12 +35,14 @@ class Runner:
         light: whether it may sleep lightly while it waits for an accelerometer or the clock.
 
     Attributes:
+        pipelines: as given.
+        sound: the node.pipelines.audio.Sound while it runs; None without a microphone.
         lost: how often sound or samples were lost.
         busy_us: time in front ends, buses, models and decisions in this run.
     """
 
     def __init__(self, pipelines, sensors, on_event, on_idle, feed, light=False):
-        self._pipelines = pipelines
+        self.pipelines = pipelines
         self._sensors = sensors
         self._emit = on_event
         self._idle = on_idle
@@ -52,7 +54,7 @@ class Runner:
         self.busy_us = 0
         self._unsaid = 0
         self._said_at = None
-        self._sound = None
+        self.sound = None
         self._motions = ()
         self._slow = []
 
@@ -79,15 +81,15 @@ class Runner:
     @property
     def inferences(self):
         """Of all pipelines so far."""
-        return sum([p.inferences for p in self._pipelines])
+        return sum([p.inferences for p in self.pipelines])
 
     @property
     def longest_ms(self):
         """The longest that a model has taken."""
-        return max([p.longest_ms for p in self._pipelines] or (0,))
+        return max([p.longest_ms for p in self.pipelines] or (0,))
 
     def _all(self, attribute):
-        for pipeline in self._pipelines:
+        for pipeline in self.pipelines:
             if not getattr(pipeline, attribute):
                 return False
         return True
@@ -105,23 +107,23 @@ class Runner:
         finally:
             for motion in self._motions:
                 motion.close()
-            if self._sound is not None:
-                self._sound.close()
-            for pipeline in self._pipelines:
+            if self.sound is not None:
+                self.sound.close()
+            for pipeline in self.pipelines:
                 pipeline.close()
-            self._sound = None
+            self.sound = None
             self._motions = ()
 
     def _open(self):
-        hearing = [p for p in self._pipelines if hasattr(p, "step_ms")]
-        moving = [p for p in self._pipelines if hasattr(p, "sensor")]
-        for pipeline in self._pipelines:
+        hearing = [p for p in self.pipelines if hasattr(p, "step_ms")]
+        moving = [p for p in self.pipelines if hasattr(p, "sensor")]
+        for pipeline in self.pipelines:
             if pipeline not in hearing and pipeline not in moving:
                 pipeline.attach()
         if hearing:
             from node.pipelines.audio import Sound
 
-            self._sound = Sound(hearing[0].board, hearing)
+            self.sound = Sound(hearing[0].board, hearing)
         if moving:
             from node.pipelines.motion import Motion
 
@@ -142,14 +144,14 @@ class Runner:
         while True:
             turn = self._wait()
             # Of what was heard, not of when it was looked at.
-            now = time.ticks_ms() if self._sound is None else self._sound.at
+            now = time.ticks_ms() if self.sound is None else self.sound.at
             passed = time.ticks_diff(now, before)
             before = now
             elapsed += passed
             quiet += passed
             self._feed()
             fired = self._decide(now)
-            for pipeline in self._pipelines:
+            for pipeline in self.pipelines:
                 if not pipeline.quiet:
                     quiet = 0
             if fired:
@@ -161,19 +163,19 @@ class Runner:
             if time.ticks_diff(time.ticks_ms(), idle_at) >= _IDLE_MS:
                 idle_at = time.ticks_ms()
                 self._idle()
-            if (turn or self._sound is None) and until(elapsed, quiet):
+            if (turn or self.sound is None) and until(elapsed, quiet):
                 break
 
     def _wait(self):
         """Until there is something to do; True if a pipeline's turn has come."""
         turn = self._drain(0)
-        if self._sound is not None:
+        if self.sound is not None:
             return self._listen() or turn
         now = time.ticks_ms()
         wait = _IDLE_MS
         for motion in self._motions:
             wait = min(wait, motion.wait_ms(now))
-        for pipeline in self._pipelines:
+        for pipeline in self.pipelines:
             if pipeline.due:
                 wait = 0
             elif not hasattr(pipeline, "sensor"):
@@ -190,8 +192,8 @@ class Runner:
 
     def _listen(self):
         """Wait for the next block of sound; True if a pipeline's turn has come."""
-        turn = self._sound.read()
-        self.busy_us += self._sound.featuring_us
+        turn = self.sound.read()
+        self.busy_us += self.sound.featuring_us
         return turn
 
     def _drain(self, ahead_ms):
@@ -213,13 +215,13 @@ class Runner:
         fired = False
         while True:
             first = None
-            for pipeline in self._pipelines:
+            for pipeline in self.pipelines:
                 if pipeline.due and (first is None or time.ticks_diff(pipeline.deadline, first.deadline) < 0):
                     first = pipeline
             if first is None:
                 return fired
             self._drain(first.longest_ms)
-            sound = self._sound
+            sound = self.sound
             if sound is not None:
                 now = time.ticks_ms()
                 if sound.behind(now) >= 32 and sound.room(now) < first.longest_ms:
@@ -249,7 +251,7 @@ class Runner:
 
     def _lost(self):
         """How often something was lost since it was last reported."""
-        sound = self._sound
+        sound = self.sound
         if sound is not None:
             if sound.lost:
                 self.lost += sound.lost
@@ -268,14 +270,14 @@ class Runner:
         if self._said_at is not None and time.ticks_diff(now, self._said_at) < _COMPLAIN_MS:
             return
         self._said_at = now
-        log.warn("what the sensors sent was lost %d times: the models are too slow" % self._unsaid)
+        log.warn("what the sensors sent was lost %d times: something took too long" % self._unsaid)
         self._emit({"event": "error", "source": "pipelines", "error": "overrun", "count": self._unsaid})
         self._unsaid = 0
 
     def state(self):
         """What of the pipelines outlasts deep sleep: at most 512 bytes."""
         data = bytes((_STATE,))
-        for pipeline in self._pipelines:
+        for pipeline in self.pipelines:
             state = pipeline.state()
             name = pipeline.name.encode()
             if state and len(data) + 2 + len(name) + len(state) <= _STATE_BYTES:
@@ -292,7 +294,7 @@ class Runner:
             at += 2
             if at + size + length > len(data):
                 return
-            for pipeline in self._pipelines:
+            for pipeline in self.pipelines:
                 if pipeline.name.encode() == data[at : at + size]:
                     pipeline.restore(data[at + size : at + size + length])
             at += size + length

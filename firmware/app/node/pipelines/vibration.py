@@ -15,6 +15,8 @@ from node.pipelines import fitting
 from node.pipelines.decide import Classes, Hysteresis
 
 _AXES = const(3)
+_SURE = 0.8  # score at which a class begins, and below which it ends, unless the configuration says
+_UNSURE = 0.6
 
 
 class Vibration:
@@ -58,14 +60,13 @@ class Vibration:
         self._front = nn.VibrationFrontEnd(samples, bands, _AXES)
         self._samples = samples
         if self._labels:
+            threshold, clear = about["threshold"], about["clear"]
+            if threshold > 1:
+                # That of distances from what is normal, which is what the configuration's defaults are for.
+                threshold, clear = _SURE, _UNSURE
+            zero = self._model.output_zero_point
             self._classes = Classes(
-                len(self._labels),
-                self._model.output_zero_point,
-                1,
-                about["threshold"],
-                about["clear"],
-                about["hold"],
-                about["refractory_s"],
+                len(self._labels), zero, 1, threshold, clear, about["hold"], about["refractory_s"]
             )
         else:
             from node.pipelines.normal import Normal
@@ -164,7 +165,9 @@ class Vibration:
         return True
 
     def close(self):
-        """What the runner calls when it ends."""
+        """What the runner calls when it ends: what was learned goes to flash, so that it outlasts a sleep."""
+        if self._learned:
+            self._learned.keep()
 
     def state(self):
         """What outlasts deep sleep: the state that was reported, and how long it has lasted."""
