@@ -16,7 +16,7 @@ from collections import OrderedDict
 
 from micropython import const
 
-from node import log
+from node import brief, log
 
 LONGEST = const(1024)  # bytes of an answer
 _PART = const(480)  # characters of a page: each may become two in the JSON around it
@@ -117,6 +117,8 @@ class Commands:
         except Exception as error:
             log.error("command %s: %s" % (name, _sentence(error)))
             return _failed(error)
+        finally:
+            _forget()
         log.info("command %s from the %s" % (name, source))
         result = {"ok": True}
         result.update(done or {})
@@ -216,6 +218,13 @@ class Commands:
     def _factory_reset(self, given, source, counter):
         _at_console("factory reset", source)
         self._node.request("factory")
+
+
+def _forget():
+    """Give back what the table of commands takes of the heap."""
+    from node import commands
+
+    brief.forget(commands, "table", "capture")
 
 
 def _at_console(name, source):

@@ -8,15 +8,15 @@ import json
 from node.config import schema
 
 KEY = 0
-TYPE = 1
-LIMIT = 2
-FLAGS = 3
-DEFAULT = 4
-TEXT = 5
-KINDS = 6
+KINDS = 1
+TYPE = 2
+DEFAULT = 3
+FLAGS = 4
+LIMIT = 5
+TEXT = 6
 
 #: The row of the whole configuration.
-ROOT = ("", "object", "DOCUMENT", "", "", "", "")
+ROOT = ("", "", "object", "", "", "DOCUMENT", "")
 
 
 def rows(table):
@@ -39,8 +39,8 @@ def item_of(row):
     """``(row of an entry, most entries)`` of a row whose type is a list."""
     what, most = row[LIMIT].split(" ")
     if what == what.upper():
-        return ("", "object", what, "!", "", "", ""), int(most)
-    return ("", what, "", "!", "", "", ""), int(most)
+        return ("", "", "object", "", "!", what, ""), int(most)
+    return ("", "", what, "", "!", "", ""), int(most)
 
 
 def complete(found):
@@ -65,29 +65,52 @@ def default(row):
         return _filled({}, row[LIMIT])
     if row[TYPE] == "list":
         return [_filled(item, item_of(row)[0][LIMIT]) for item in json.loads(text)]
+    return _plain(text)
+
+
+def _plain(text):
+    """``json.loads`` of a default; most are quicker to read without it, and this runs at each wake."""
+    if text.isdigit():
+        return int(text)
+    if text[0] == '"':
+        return text[1:-1]
     return json.loads(text)
 
 
 def _filled(found, table):
     made = {}
     kind = None
-    for row in rows(table):
-        if not counts(row, kind):
+    for line in getattr(schema, table).split("\n"):
+        key, kinds, what, text, _ = line.split("|", 4)
+        if kinds and (kind is None or kind not in kinds.split(" ")):
             continue
-        key, what = row[KEY], row[TYPE]
-        value = found.get(key)
-        if what == "kind":
-            kind = value
-        if value is None and not (key in found and "0" in row[FLAGS]):
-            value = default(row)
-        elif what == "object" and value is not None and "~" not in row[FLAGS]:
-            value = _filled(value, row[LIMIT])
-        elif what == "list":
-            item = item_of(row)[0]
-            if item[TYPE] == "object":
-                value = [_filled(entry, item[LIMIT]) for entry in value]
+        if key in found:
+            value = found[key]
+            if what == "kind":
+                kind = value
+            elif value is None or what == "object" or what == "list":
+                value = _inner(value, line.split("|"))
+        elif not text:
+            value = None
+        elif what == "object" or what == "list":
+            value = default(line.split("|"))
+        else:
+            value = _plain(text)
         made[key] = value
     return made
+
+
+def _inner(value, row):
+    """A value that is null, an object or a list, with its defaults."""
+    if value is None:
+        return None if "0" in row[FLAGS] else default(row)
+    if row[TYPE] == "object" and "~" not in row[FLAGS]:
+        return _filled(value, row[LIMIT])
+    if row[TYPE] == "list":
+        item = item_of(row)[0]
+        if item[TYPE] == "object":
+            return [_filled(entry, item[LIMIT]) for entry in value]
+    return value
 
 
 def row_of(path):

@@ -12,12 +12,12 @@ beside it counts for nothing.
 """
 
 import binascii
+import gc
 import json
 import os
 import struct
 
-from node import log
-from node.config import shape
+from node import brief, log
 
 PATH = "/cicada.json"
 NEW = "/cicada.new"
@@ -67,11 +67,15 @@ class Config:
         Raises:
             ConfigError: there is nothing of that name.
         """
+        from node.config import shape
+
         value = self.data
         parts = path.split(".") if path else []
         for part in parts:
             value = _step(value, part, path)
-        return shape.masked(value, shape.row_of(parts))
+        value = shape.masked(value, shape.row_of(parts))
+        _forget()
+        return value
 
     def set(self, path, value, remote=False):
         """Change one thing; see :meth:`change`."""
@@ -103,9 +107,8 @@ class Config:
                 raise ConfigError("the broker is taken away at the console alone")
             if before[2] and not _encrypted(made):
                 raise ConfigError("TLS is switched off at the console alone")
-        from node.config import check
-
-        errors = check.document(made, _rule)[1]
+        errors = _judged(made)[1]
+        _forget()
         if errors:
             raise ConfigError(errors[0])
         text = json.dumps(made).encode()
@@ -191,14 +194,33 @@ class Config:
         except (MemoryError, RuntimeError):
             self.errors = ["%s is too much to read: going on without it" % path]
         self._crc = binascii.crc32(text or b"")
-        if checked == self._crc and not self.errors:
-            self.data = shape.complete(found)
-        else:
-            from node.config import check
-
-            self.data, wrong = check.document(found, _rule)
-            self.errors += wrong
+        self.data, wrong = _judged(found, checked == self._crc and not self.errors)
+        self.errors += wrong
         self.checked = None if self.errors else self._crc
+        # What was made amid all that was needed for a moment would leave no large hole in the heap.
+        text = json.dumps(self.data)
+        self.data = found = None
+        _forget()
+        gc.collect()
+        self.data = json.loads(text)
+
+
+def _judged(found, known=False):
+    """A document with its defaults, and what is wrong in it; ``known`` to be right it is not checked."""
+    if known:
+        from node.config import shape
+
+        return shape.complete(found), []
+    from node.config import check
+
+    return check.document(found, _rule)
+
+
+def _forget():
+    """Give back what the schema and its check take of the heap."""
+    from node import config
+
+    brief.forget(config, "check", "shape", "schema")
 
 
 def _rule(rule):
@@ -229,6 +251,8 @@ def _changed(document, path, value):
         if not isinstance(value, dict):
             raise ConfigError("the whole configuration is an object in braces")
         return value
+    from node.config import shape
+
     parts = path.split(".")
     row = shape.row_of(parts)
     at = document
@@ -258,6 +282,8 @@ def _changed(document, path, value):
 
 def _begun(row):
     """What a change begins with where nothing was: the default of a list, else an empty object."""
+    from node.config import shape
+
     return shape.default(row) if row is not None and row[shape.TYPE] == "list" else {}
 
 
