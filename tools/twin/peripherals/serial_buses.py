@@ -10,6 +10,7 @@ from cicada.tools.twin.power import BUSY
 from cicada.tools.twin.sensors.onewire import Wire
 
 _FRAME_BYTES = 6
+_MOST_FRAMES = 512
 #: Between frames that are transfers of their own, us; flags of the module ``fifo``.
 PAUSE_US = 5
 EACH, _BIG_ENDIAN = 1, 2
@@ -26,7 +27,13 @@ def little_endian(data: bytes, flags: int) -> bytes:
 
 
 def transfers(frames: int, flags: int) -> list[int]:
-    """Bytes of each transfer that the module ``fifo`` makes of so many frames."""
+    """Bytes of each transfer that the module ``fifo`` makes of so many frames.
+
+    Raises:
+        ValueError: no chip has so many.
+    """
+    if frames > _MOST_FRAMES:
+        raise ValueError("malformed request")
     if flags & EACH:
         return [_FRAME_BYTES] * frames
     return [_FRAME_BYTES * frames] if frames else []
@@ -95,6 +102,8 @@ class OneWire(Peripheral):
 
     def _step(self, argument: int, payload: bytes) -> tuple[int, bytes]:
         what, value = payload
+        if what == ops.OW_READ and value not in (1, 8):
+            raise ValueError("malformed request")
         bits = {ops.OW_RESET: 0, ops.OW_READ: value, ops.OW_WRITE: 8, ops.OW_WRITE_BIT: 1}[what]
         self.chip.advance(_BIT_US * bits if bits else _RESET_US, BUSY)
         now, result = self.chip.meter.now, 0

@@ -61,8 +61,8 @@ class Accelerometer:
         """How many of ``held`` frames in the FIFO fit into ``buf`` from ``at`` on.
 
         Raises:
-            OSError: there have been none for long: ENODEV if the chip is not there any more, ETIMEDOUT if it is
-                and does not measure.
+            OSError: there have been none for long: ENODEV if the chip is not there any more, ETIMEDOUT if it
+                is and does not measure.
         """
         now = time.ticks_ms()
         if held:
