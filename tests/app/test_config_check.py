@@ -89,11 +89,12 @@ def test_the_example_is_right_and_complete():
             'pipelines.0.sensor is "air", a bme280: give an accelerometer',
         ),
         (
-            {
-                "sensors": [{"name": "accel", "kind": "lis3dh"}],
-                "plan": {"wake": [{"on": "motion", "sensor": "accel"}]},
-            },
-            'plan.wake.0.sensor is "accel", which has no interrupt pin: give it one',
+            {"plan": {"wake": [{"on": "motion", "sensor": "accel"}]}},
+            'plan.wake.0.sensor is "accel": there are no sensors',
+        ),
+        (
+            {"sensors": [{"name": "a", "kind": "bme280", "bus": "spi"}]},
+            'sensors.0.bus is "spi": give "i2c"',
         ),
         ({"commands": {"keys": ["04ab"]}}, 'commands.keys.0 is "04ab": give a public key, 130 hex digits'),
         ({"rules": [{"name": "r"}]}, "rules.0: rule 'r': when must be a list"),

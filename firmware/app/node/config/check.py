@@ -288,7 +288,7 @@ def _together(data, errors):
     for number, pipeline in enumerate(_named(data, "pipelines", errors)):
         wrong = None
         if pipeline["kind"] == "vibration":
-            wrong = _accelerometer(pipeline["sensor"], data, False)
+            wrong = _accelerometer(pipeline["sensor"], data)
             if not wrong and pipeline["clear"] > pipeline["threshold"]:
                 wrong = "clear is above threshold: it must not be"
         if wrong:
@@ -297,7 +297,7 @@ def _together(data, errors):
     plan = data["plan"]
     for number, wake in enumerate(list(plan["wake"])):
         if wake["on"] == "motion":
-            wrong = _accelerometer(wake["sensor"], data, True)
+            wrong = _accelerometer(wake["sensor"], data)
             if wrong:
                 _say(errors, "plan.wake.%d.%s" % (number, wrong))
                 plan["wake"].remove(wake)
@@ -320,14 +320,12 @@ def _named(data, section, errors):
     return list(data[section])
 
 
-def _accelerometer(name, data, interrupt):
+def _accelerometer(name, data):
     """What is wrong with ``sensor`` being ``name``, None if nothing is."""
     for sensor in data["sensors"]:
         if sensor["name"] == name:
             if sensor["kind"] not in _ACCELEROMETERS:
                 return 'sensor is "%s", a %s: give an accelerometer' % (name, sensor["kind"])
-            if interrupt and sensor["interrupt"] is None:
-                return 'sensor is "%s", which has no interrupt pin: give it one' % name
             return None
     known = ", ".join([sensor["name"] for sensor in data["sensors"]])
     return 'sensor is "%s": %s' % (name, "there are " + known if known else "there are no sensors")

@@ -95,10 +95,11 @@ cpu_mhz||choice||0|[80, 160, 240]|clock while it waits for sound; null: as boote
 SENSOR = """\
 name||text||?!|[1, 16]|what pipelines and readings call it
 kind||kind||?!|["adxl345", "mpu6050", "lis3dh", "bme280", "ds18b20"]|which chip it is
-bus|adxl345 mpu6050 lis3dh bme280|choice|"i2c"|!|["i2c", "spi"]|how it is wired
-address|adxl345 mpu6050 lis3dh bme280|int||!0|[8, 119]|address on the I2C bus; null: the chip's usual one
-cs|adxl345 mpu6050 lis3dh bme280|int||!0|[0, 48]|chip select pin, for SPI
-interrupt|adxl345 mpu6050 lis3dh|int||!0|[0, 48]|pin of its interrupt
+bus|adxl345 lis3dh|choice|"i2c"|!|["i2c", "spi"]|how it is wired
+bus|mpu6050 bme280|choice|"i2c"|!|["i2c"]|how it is wired
+address|adxl345 mpu6050 lis3dh bme280|int||!0|[8, 119]|I2C address; null: the board's, or the usual one
+cs|adxl345 lis3dh|int||!0|[0, 48]|chip select pin, for SPI
+interrupt|adxl345 mpu6050 lis3dh|int||!0|[0, 48]|pin of its interrupt; null: the board's
 rate_hz|adxl345 mpu6050 lis3dh|int|400|!|[1, 4000]|samples a second, or the nearest it has
 range_g|adxl345 mpu6050 lis3dh|choice|4|!|[2, 4, 8, 16]|full scale, g
 pin|ds18b20|int||?!|[0, 48]|pin of the 1-Wire bus
