@@ -122,6 +122,23 @@ def test_a_node_may_sleep_a_while(start, key_file):
     assert setup.twin.wakes == 1
 
 
+@pytest.mark.parametrize("lines", [3, 5])
+def test_a_node_that_falls_asleep_in_the_middle_is_told_again(lines, start, key_file, tmp_path):
+    tired = CONSOLE.replace(
+        "    console.poll()\n",
+        "    if console.poll():\n        wdt.lines = getattr(wdt, 'lines', 0) + 1\n"
+        f"        if machine.reset_cause() == 1 and wdt.lines == {lines}: machine.deepsleep(1500)\n",
+    )
+    config = tmp_path / "config.json"
+    config.write_text('{"site": "%s"}' % ("s" * 60))
+    setup, port = start(tired)
+    setup.until("READY")
+    arguments = ["--port", port, "--ssid", "cicada", "--key-file", key_file, "--config", str(config)]
+    assert setup.alongside(lambda: command(*arguments)) == (0, "")
+    setup.until("HAS cicada False")
+    assert setup.twin.wakes == 1
+
+
 def test_a_port_that_is_not_there_or_says_nothing_is_one_sentence(tmp_path, key_file, monkeypatch):
     code, error = command("--port", str(tmp_path / "none"), "--ssid", "x", "--key-file", key_file)
     assert code == 2 and "there is no port" in error

@@ -17,7 +17,10 @@ _PIECE = 390
 _HEARS_S = 45.0  # a node sleeps, 10 s by default; and a board may have been reset by opening its port
 _AGAIN_S = 3.0
 _TRIES_S = 120.0  # joining, time, TLS handshake; each with a limit of its own on the node
+_ANSWERS_S = 10.0
 _REPEATS = 3
+#: Words of what a node says of a line that was damaged on its way.
+_DAMAGE = ("damaged", "no JSON", "is missing", "no such command", "longer than", "that is too much")
 
 
 def add_parser(commands: argparse._SubParsersAction) -> None:
@@ -70,55 +73,76 @@ def provision(console: Any, settings: dict[str, bytes], say: Callable[[str], Non
     Raises:
         UserError: what does not work, in the node's words; the node is as it was before.
     """
-    from cicada.tools.provision.asking import Silent
-
-    def ask(action: dict[str, Any], wait_s: float = 10.0, repeat: bool = True) -> dict[str, Any]:
-        for left in reversed(range(_REPEATS if repeat else 1)):
-            try:
-                answer = console.provision(action, wait_s)
-            except Silent:
-                if not left:
-                    raise UserError("the node no longer answers: nothing was stored, try again") from None
-                continue
-            if answer.get("ok"):
-                return answer
-            # A line that was damaged on its way says so, too.
-            if not left or not _damaged(answer):
-                raise UserError(f"{answer.get('error', 'the node refuses')}; nothing was changed")
-        raise AssertionError
-
     about = _hello(console)
     say(f"node {about['setup_ssid']}, network now: {about['ssid'] or 'none'}")
-    ask({"do": "begin"})
-    for name, data in settings.items():
-        for at in range(0, max(len(data), 1), _PIECE):
-            piece = data[at : at + _PIECE]
-            ask(
-                {
-                    "do": "piece",
-                    "name": name,
-                    "at": at,
-                    "data": base64.b64encode(piece).decode(),
-                    "crc": zlib.crc32(piece),
-                }
-            )
+    for left in reversed(range(_REPEATS)):
+        try:
+            _send(console, settings)
+            break
+        except _Forgot:
+            if not left:
+                raise UserError("the node fell asleep while it was told: keep it awake, try again") from None
+            _hello(console)
     say("sent; the node tries it now, which takes up to a minute")
-    reached = ask(
-        {"do": "try", "names": {name: zlib.crc32(data) for name, data in settings.items()}}, _TRIES_S, False
-    )
-    ask({"do": "store"}, repeat=False)
+    names = {name: zlib.crc32(data) for name, data in settings.items()}
+    reached = _ask(console, {"do": "try", "names": names}, _TRIES_S, 1)
+    _ask(console, {"do": "store"}, repeats=1)
     if reached["broker"]:
         say(f"it was in {reached['wifi']} and at {reached['broker']}: stored")
     elif reached["wifi"]:
         say(f"it was in {reached['wifi']}: stored")
     else:
         say("stored")
+    from cicada.tools.provision.asking import Silent
+
     try:
         console.command("reboot")
     except Silent:
         say("it counts from the next start on: reset the node")
     else:
         say("the node starts again with that")
+
+
+class _Forgot(Exception):
+    """The node has started anew since it was told the beginning."""
+
+
+def _send(console: Any, settings: dict[str, bytes]) -> None:
+    """Send all settings in pieces."""
+    _ask(console, {"do": "begin"})
+    for name, data in settings.items():
+        for at in range(0, max(len(data), 1), _PIECE):
+            piece = data[at : at + _PIECE]
+            action = {"do": "piece", "name": name, "at": at, "crc": zlib.crc32(piece)}
+            _ask(console, action | {"data": base64.b64encode(piece).decode()})
+    # What was sent before a sleep in the middle is gone, and nobody has said so yet.
+    if _ask(console, {"do": "about"})["sent"] != len(settings):
+        raise _Forgot
+
+
+def _ask(
+    console: Any, action: dict[str, Any], wait_s: float = _ANSWERS_S, repeats: int = _REPEATS
+) -> dict[str, Any]:
+    """The node's answer to an action; what was damaged on its way is sent again."""
+    from cicada.tools.provision.asking import Silent
+
+    for left in reversed(range(repeats)):
+        try:
+            answer = console.provision(action, wait_s)
+        except Silent:
+            if not left:
+                raise UserError(
+                    "the node no longer answers, and has not said that it stored anything"
+                ) from None
+            continue
+        error = str(answer.get("error", "the node refuses"))
+        if answer.get("ok"):
+            return answer
+        if error.startswith("a piece of") and error.endswith("is missing"):
+            raise _Forgot
+        if not left or not any(words in error for words in _DAMAGE):
+            raise UserError(f"{error}; nothing was changed")
+    raise AssertionError
 
 
 def _hello(console: Any) -> dict[str, Any]:
@@ -138,10 +162,3 @@ def _hello(console: Any) -> dict[str, Any]:
                 "no node answers there: is the application running (cicada monitor shows its lines), and is "
                 "it the right port?"
             )
-
-
-def _damaged(answer: dict[str, Any]) -> bool:
-    error = str(answer.get("error"))
-    return any(
-        words in error for words in ("damaged", "no JSON", "missing", "no such command", "longer than")
-    )

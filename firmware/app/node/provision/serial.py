@@ -3,7 +3,8 @@
 ==========  =========================================================================================
 ``do``      arguments and answer
 ==========  =========================================================================================
-``about``   -> ``provisioned`` (whether it has a network of its own), ``ssid``, ``setup_ssid``
+``about``   -> ``provisioned`` (whether it has a network of its own), ``ssid``, ``setup_ssid``, ``sent`` (how
+            many settings were)
 ``begin``   forget what was sent so far
 ``piece``   ``name``, ``at`` (bytes before it), ``data`` (base64), ``crc`` (CRC-32 of the piece): bytes of
             one setting -> ``size``, what has come of it
@@ -76,7 +77,8 @@ class Serial:
 
     def _about(self, action):
         wifi = apply.credentials(self._config.data, Secrets())[0]
-        return {"provisioned": bool(wifi), "ssid": (wifi or {}).get("ssid"), "setup_ssid": name()}
+        ssid = (wifi or {}).get("ssid")
+        return {"provisioned": bool(wifi), "ssid": ssid, "setup_ssid": name(), "sent": len(self._sent)}
 
     def _begin(self, action):
         self._sent = {}
