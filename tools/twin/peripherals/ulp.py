@@ -242,6 +242,8 @@ class Ulp(Peripheral):
         if offset + text + data != len(program) // 4 * 4:
             raise OSError(-0x104, "ESP_ERR_INVALID_SIZE")
         whole = program[offset : offset + text + data] + bytes(bss)
+        if 4 * at + len(whole) > MEMORY:  # ESP-IDF does not look, and would clear what lies behind
+            raise OSError(-0x104, "ESP_ERR_INVALID_SIZE")
         self._core.memory[4 * at : 4 * at + len(whole)] = whole
         self._loaded = True
         self._forget()
