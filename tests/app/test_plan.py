@@ -258,6 +258,23 @@ def test_arming_sets_pins_sensor_and_sound():
     assert said == ["'cleared'", "('wake_on', 0.5)", "('ext1', '([p34], True)')", "('ext0', '(p0u, False)')"]
 
 
+def test_an_esp32c3_is_armed_by_gpio():
+    code = """
+board.CHIP = "esp32c3"
+plan = Plan(about, board, Sensors())
+plan.arm()
+print(json.dumps([repr(said[-1]), plan.woken(4, 7), plan.wrong]))
+"""
+    told = device(code, wake=[pin(3, 1), pin(4, 1)])
+    assert told == [["('gpio', '([p3, p4], True)')", "pin", None]]
+
+
+def test_what_cannot_be_armed_is_kept_and_the_timer_wakes_alone():
+    code = "plan = Plan(about, board, Sensors())\nprint(json.dumps([plan.arm(), len(said), plan.wrong]))"
+    [[ms, armed, wrong]] = device(code, wake=[pin(5, 1)])
+    assert (ms, armed) == (600_000, 0) and "pin 5" in wrong
+
+
 def test_a_plan_whose_only_wake_source_failed_comes_back_by_the_timer():
     code = """
 class Broken(Sensors):
