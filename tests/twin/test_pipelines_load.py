@@ -15,7 +15,7 @@ from cicada.training.pack import pack
 from support import piped
 from support.twins import loud
 
-SECONDS = 20
+SECONDS = 5
 MOST = 0.60
 
 
@@ -26,7 +26,7 @@ def demo() -> bytes:
 
 def load_of(tmp_path, models, abouts):
     """Share of the time that is busy, by the runner and by the chip; the runner's figures."""
-    world = World(Sound([loud(3.0), loud(9.0)], SECONDS + 5), motion=piped.Shaken(8, 12))
+    world = World(Sound([loud(2.0)], SECONDS + 5), motion=piped.Shaken(2, 4))
     twin, _, ran = piped.run(
         tmp_path, abouts, models, f"elapsed >= {1000 * SECONDS}", world, [piped.ACCEL], seconds=SECONDS + 10
     )
@@ -46,7 +46,7 @@ def check(tmp_path, models, abouts):
     assert by_chip <= by_runner <= MOST
 
 
-@pytest.mark.parametrize("wake_word", ["okay_nabu", "hey_jarvis"])
+@pytest.mark.parametrize("wake_word", ["okay_nabu"])
 def test_keywords_a_wake_word_and_vibration_keep_up(wake_word, tmp_path, shared_data):
     packed = pack((shared_data / "models" / f"{wake_word}.tflite").read_bytes()).blob
     front = piped.AUDIO | {"step_ms": 10, "frames": 3}

@@ -11,7 +11,7 @@ import nn
 from micropython import const
 
 from node import log
-from node.microphone import Microphone
+from node.drivers.microphone import Microphone
 
 _CHANNELS = const(40)
 _BLOCK_MS = const(32)
