@@ -47,7 +47,7 @@ def _run(options: argparse.Namespace) -> int:
     assumed = Assumptions(**{one.name: getattr(options, one.name) for one in fields(Assumptions)})
     if options.all:
         made = {}
-        for title, document in presets().items():
+        for title, document in presets(board.CHIP).items():
             config = check(document)[0]
             wrong = _impossible(config, board)
             made[title] = wrong or budget(config, board, assumed)

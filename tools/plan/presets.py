@@ -1,18 +1,20 @@
-"""Four plans to compare, as configurations without their defaults."""
+"""Five plans to compare, as configurations without their defaults."""
 
 from __future__ import annotations
 
 from typing import Any
 
-_ACCEL = {"name": "accel", "kind": "adxl345", "rate_hz": 400, "interrupt": 34}
+#: A free pin that can wake the chip, for the accelerometer's interrupt.
+_INTERRUPT = {"esp32": 34, "esp32s3": 12, "esp32c3": 3}
 _VIBRATION = {"name": "vib", "kind": "vibration", "sensor": "accel"}
 _KEYWORD = {"name": "kws", "kind": "keyword", "model": "kws"}
 _REPORT = {"health_s": 86_400}
 _MQTT = {"host": "broker.example", "ca": "/ca.pem"}
 
 
-def presets() -> dict[str, dict[str, Any]]:
-    """Title -> configuration; the third is the vibration plan of the target in ``docs/node.md``."""
+def presets(chip: str = "esp32") -> dict[str, dict[str, Any]]:
+    """Title -> configuration for a board with that chip; the third is the vibration plan of ``docs/node.md``."""
+    accel = {"name": "accel", "kind": "adxl345", "rate_hz": 400, "interrupt": _INTERRUPT[chip]}
     common = {"schema": 1, "mqtt": _MQTT, "report": _REPORT}
     sound = {"on": "sound", "pin": 36, "threshold_mv": 40, "every_ms": 20}
     motion = {"on": "motion", "sensor": "accel", "threshold_g": 0.5}
@@ -23,7 +25,7 @@ def presets() -> dict[str, dict[str, Any]]:
         "vibration, 1 s every 10 min": common
         | {
             "plan": {"kind": "sample", "every_s": 600, "for_ms": 1000},
-            "sensors": [_ACCEL],
+            "sensors": [accel],
             "pipelines": [_VIBRATION],
         },
         "woken by sound": common
@@ -31,7 +33,7 @@ def presets() -> dict[str, dict[str, Any]]:
         "woken by motion": common
         | {
             "plan": {"kind": "event", "every_s": 0, "wake": [motion]},
-            "sensors": [_ACCEL],
+            "sensors": [accel],
             "pipelines": [_VIBRATION],
         },
     }
