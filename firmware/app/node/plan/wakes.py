@@ -19,7 +19,7 @@ _PINS = {
     "esp32c3": tuple(range(6)),
 }
 # Frequencies at which the PLL runs, from which I2S takes its clock, and APB keeps its 80 MHz, from which the
-# console's UART takes its; below 80 MHz both would stop or run wrong (ESP-IDF v5.5, clk_tree_defs.h:
+# ESP32's console takes its; below 80 MHz both would stop or run wrong (ESP-IDF v5.5, clk_tree_defs.h:
 # I2S_CLK_SRC PLL_F160M, UART_SCLK_DEFAULT APB).
 CPU_MHZ = {"esp32": (80, 160, 240), "esp32s3": (80, 160, 240), "esp32c3": (80, 160)}
 
