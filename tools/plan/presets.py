@@ -13,7 +13,7 @@ _MQTT = {"host": "broker.example", "ca": "/ca.pem"}
 
 
 def presets(chip: str = "esp32") -> dict[str, dict[str, Any]]:
-    """Title -> configuration for a board with that chip; the third is the one that ``docs/node.md`` reckons."""
+    """Title -> configuration for a board with that chip; the third is that of ``docs/node.md``."""
     accel = {"name": "accel", "kind": "adxl345", "rate_hz": 400, "interrupt": _INTERRUPT[chip]}
     common = {"schema": 1, "mqtt": _MQTT, "report": _REPORT}
     sound = {"on": "sound", "pin": 36, "threshold_mv": 40, "every_ms": 20}
