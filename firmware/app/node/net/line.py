@@ -5,6 +5,7 @@ in the handshake of TLS. Here the socket never waits; what waits is a poll with 
 operation, and the watchdog is fed meanwhile.
 """
 
+import gc
 import select
 import socket
 import time
@@ -48,6 +49,7 @@ class Line:
             sock.connect(address[-1])
             sock.setblocking(False)
             if secure:
+                gc.collect()  # certificates want room in one piece
                 self._line = tls.wrap(sock, host, *secure)
             self._poll = select.poll()
             self._poll.register(self._line, select.POLLIN)

@@ -136,9 +136,11 @@ def _read(place, label):
             raise ValueError
     else:
         with open(place, "rb") as file:
-            data = file.read(_MOST + 1)
-    if len(data) > _MOST:
-        raise ValueError
+            # Reading up to so much would claim so much, which a heap in use may not have in one piece.
+            if file.seek(0, 2) > _MOST:
+                raise ValueError
+            file.seek(0)
+            data = file.read()
     if b"-----BEGIN " not in data:
         return [data]
     found = []
