@@ -11,6 +11,7 @@ import json
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -101,6 +102,15 @@ def figures_of(board: ModuleType, config: Mapping[str, Any]) -> ModuleType:
     return twin
 
 
+@lru_cache
+def _application() -> dict[str, bytes]:
+    """The application's files, which stay the same while this process runs."""
+    from cicada.tools.twin import romfs
+    from cicada.tools.twin.image import application
+
+    return romfs.unpack(application("twin", {}))
+
+
 def program(config: Mapping[str, Any]) -> bytes:
     """Flash image of the small program.
 
@@ -109,7 +119,7 @@ def program(config: Mapping[str, Any]) -> bytes:
     """
     from cicada.tools.twin import factory, romfs
     from cicada.tools.twin.appimage import build
-    from cicada.tools.twin.image import application, compile_python
+    from cicada.tools.twin.image import compile_python
 
     if any(one.get("model") is not None for one in config["pipelines"]):
         raise UserError('the small program opens no models: verify a vibration pipeline with "model": null')
@@ -117,7 +127,7 @@ def program(config: Mapping[str, Any]) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         main = Path(folder) / "main.py"
         main.write_text(_PROGRAM % text)
-        files = romfs.unpack(application("twin", {})) | {"main.mpy": compile_python(main)}
+        files = _application() | {"main.mpy": compile_python(main)}
     return factory.flash({"ota_0": build(romfs.pack(files), "0.0.1", load_board("twin"))})
 
 
