@@ -10,6 +10,7 @@ import pytest
 
 from cicada.tools.board import load_board
 from cicada.tools.errors import UserError
+from cicada.tools.twin.child import IN_FLASH
 from cicada.tools.twin.launcher import ready
 from cicada.tools.twin.power import DEEP_SLEEP
 from cicada.tools.twin.sound import Sound
@@ -222,12 +223,14 @@ def test_a_microphone_on_other_pins_is_silent(tmp_path):
 
 def test_the_heap_is_the_boards(tmp_path):
     code = (
-        "import gc\ngc.collect()\nprint('heap', gc.mem_free() + gc.mem_alloc())\n"
-        "try:\n    b = bytearray(300000)\n    print('got it')\nexcept MemoryError:\n    print('no memory')\n"
+        "import gc\ngc.collect()\nprint('heap', gc.mem_free() + gc.mem_alloc(), gc.mem_alloc())\n"
+        "try:\n    b = bytearray(400000)\n    print('got it')\nexcept MemoryError:\n    print('no memory')\n"
     )
     text = run_script(code + SLEEP_FOR_EVER, tmp_path).text
+    heap, taken = (int(n) for n in re.search(r"heap (\d+) (\d+)", text).groups())
     # Words of the 64-bit interpreter are twice as wide, so it gets twice the bytes.
-    assert int(re.search(r"heap (\d+)", text).group(1)) == pytest.approx(2 * BOARD.HEAP, rel=0.03)
+    assert heap == pytest.approx(2 * (BOARD.HEAP + IN_FLASH), rel=0.03)
+    assert taken == pytest.approx(2 * 25 * 1024, rel=0.1)  # by modules that are C on a chip
     assert "no memory" in text
 
 

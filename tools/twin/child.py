@@ -32,6 +32,13 @@ _start.run(globals(), {raw})
 """
 
 
+#: Bytes of the heap, as a 32-bit chip counts them, that hold what lies in flash on a chip: modules that are C
+#: there (25 KB), and functions, names and constants of an application that is frozen there. All that the node
+#: may import takes 66 KB here and 32 KB on the ESP32 port of MicroPython 1.28 (counted in an emulator, once,
+#: not by this repository).
+IN_FLASH = 58 * 1024
+
+
 class Child:
     """One run of MicroPython, from boot to reset.
 
@@ -39,7 +46,8 @@ class Child:
     input a terminal, so that Ctrl-C interrupts it as on a serial console.
 
     Args:
-        heap: bytes, as a 32-bit chip counts them; the 64-bit process gets twice that.
+        heap: bytes, as a 32-bit chip counts them; the 64-bit process gets twice that, and room for what a
+            chip has in its flash (``IN_FLASH``).
         rom: memory with a ROMFS of the image's files and the twin's modules.
         flash: memory with the flash's contents.
         raw: whether a raw REPL is to follow instead of the program.
@@ -58,7 +66,7 @@ class Child:
                 os.write(self.stdin, b"\x01")
             start = _START.format(size=os.fstat(rom).st_size, raw=raw)
             self._life = launch(
-                ["micropython", "-i", "-X", f"heapsize={heap}w", "-c", start],
+                ["micropython", "-i", "-X", f"heapsize={heap + IN_FLASH}w", "-c", start],
                 {"PATH": os.environ.get("PATH", ""), "CICADA_CHIP": str(CHIP)},
                 {"CICADA_ROM": rom, "CICADA_FLASH": flash},
                 terminal,

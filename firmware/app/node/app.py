@@ -1,38 +1,44 @@
-"""The node's state machine: BOOT -> LISTEN -> SLEEP, and round again.
+"""The node's state machine: BOOT -> PROVE -> WORK -> REPORT -> SLEEP, and round again.
 
-It listens until nothing but silence was heard for ``QUIET_MS``, then sleeps deeply for ``SLEEP_MS``
-and wakes by the timer. What it counted survives in RTC memory. Now and then it looks for updates before it
-sleeps; what is on trial must prove itself by listening, and nothing sleeps before that is decided.
+docs/node.md has the chart. What it works at, when, and what wakes it is the configuration's business;
+without one it listens until nothing but silence was heard for 5 s, then sleeps deeply for 10 s and wakes by
+the timer.
+What is on trial must prove itself, and nothing sleeps before that is decided.
 """
 
 import errno
-import gc
-import sys
+import struct
 import time
 
 import board
 import machine
-import nn
 from micropython import const
 
-from node import VERSION, log
+from node import VERSION, log, records
+from node import memory as m
+from node.config import Config
+from node.health import SAFE_FROM, Health
 from node.memory import Memory
-from node.microphone import Microphone
 from node.net import LinkError
-from node.smoother import Smoother
+from node.plan import SESSION, Plan
+from node.provision.apply import credentials
+from node.reporter import Reporter
+from node.secrets import Secrets
+from node.sensors import Sensors
 from node.updates.service import Service
+from node.work import Work
 
-QUIET_MS = const(5000)  # of silence before going to sleep
-SLEEP_MS = const(10000)
 _WATCHDOG_MS = const(8000)
-# After a reset the front end's noise estimate starts from nothing and everything sounds loud.
-_SETTLE_FRAMES = const(25)
+_PATIENT_MS = const(60000)  # of the watchdog while the network is used: longer than any wait for it
 _CONSOLE_MS = const(3600000)  # of peace from the watchdog after Ctrl-C; it cannot be switched off
-_DEAF_MS = const(5000)  # between two tries with a microphone that does not run; less than the watchdog's
+_DEAF_MS = const(5000)  # between two tries with a sensor that does not answer; less than the watchdog's
 _DEAF_TRIES = const(20)
 _HOLD_OFF_MS = const(2000)  # before a restart after a crash, so that the console can be read
 _RETRY_MS = const(60000)  # between two looks for an update by firmware that must do nothing else
-_MODEL = "kws"
+_SAFE_SLEEP_MS = const(600000)
+_SAFE_CONSOLE_MS = const(60000)  # awake for whoever comes to look
+_SAFE_ROUNDS = const(6)
+_STEP_MS = const(250)
 
 _RESETS = {
     machine.PWRON_RESET: "power on",
@@ -41,204 +47,365 @@ _RESETS = {
     machine.DEEPSLEEP_RESET: "deep sleep",
     machine.SOFT_RESET: "soft reset",
 }
+# What this module keeps over a sleep: CRC of the configuration that was checked or 0; when it fell asleep, s,
+# and for how long, ms.
+_SLEPT = "<III"
 
 
 class App:
-    """One run of the node, from reset to deep sleep."""
+    """One run of the node, from reset to deep sleep.
+
+    Attributes:
+        memory, health, config, sensors, plan, updates, reporter, work: its parts, see their modules.
+        manifest, model: the model that is updated over the air; None where no pipeline has one.
+        why: what woke it, a word of node.plan.
+        asked: what is to be done when there is a moment: "reboot", "reload", "update", "setup", "factory".
+    """
 
     def __init__(self):
         self.memory = Memory(machine.RTC())
-        self.manifest = None
-        self.model = None
-        self.updates = None
-        self._heard = False  # whether the microphone has sent anything but zeros
-        self._scores = self._words = 0  # sum and number of the scores of this run
+        self.health = self.config = self.sensors = self.plan = self.updates = self.reporter = None
+        self.commands = self.control = self.console = self.work = None
+        self.manifest = self.model = self.model_name = None
+        self.why = ""
+        self.asked = None
+        self.safe = False
+        self._checked = 0
 
     def run(self):
-        """Boot, listen, sleep. A crash is reported and answered with a reset; Ctrl-C is not."""
+        """Boot, work, sleep. A crash is reported and answered with a reset; Ctrl-C is not."""
         try:
             self.boot()
-            while self.updates.too_old:
-                self.update()
-                machine.WDT(timeout=2 * _RETRY_MS)
-                time.sleep_ms(_RETRY_MS)
-            self.prove()
-            self.update()
-            for _ in range(_DEAF_TRIES):
-                if self._listened():
-                    break
-            self.update()
-            self.sleep()
+            self.serve()
         except KeyboardInterrupt:
             machine.WDT(timeout=_CONSOLE_MS)
             self.memory.busy = 0  # a reset from the console is no crash of the model
-            self.memory.save()
+            if self.health:
+                self.health.plan("console")
             log.warn("stopped from the console; machine.reset() starts again")
             raise
         except Exception as exception:
             log.error("stopped by an error, resetting")
-            sys.print_exception(exception)
+            text, digest = log.crash(exception)
+            if self.health:
+                self.health.failed(digest, text)
+                self.health.keep()
+                self.memory.save()
             if self.updates and self.updates.on_trial:
                 self.updates.fail(exception)
             time.sleep_ms(_HOLD_OFF_MS)
             machine.reset()
 
+    # BOOT
+
     def boot(self):
-        """Say who is there and why, then open the model."""
-        kept = self.memory.load()
-        self.memory.boots += 1
+        """Say who is there and why, then get everything ready that the configuration asks for."""
+        memory = self.memory
+        kept = memory.load()
+        memory.boots += 1
         cause = machine.reset_cause()
+        woken = cause == machine.DEEPSLEEP_RESET and kept and memory.asleep
+        memory.asleep = 0
+        self.health = Health(memory, board)
+        self.safe = self.health.boot(cause, woken)
+        if not woken:
+            from node.reset import unfinished
+
+            unfinished()
+        checked, since, slept_ms = self._before(woken)
+        self.config = Config(checked)
+        self._checked = self.config.checked or 0
+        self.sensors = Sensors(self.config.data["sensors"], board)
+        self.plan = Plan(self.config.data["plan"], board, self.sensors)
+        self.plan.restore(memory.section(m.PLAN) if woken else b"")
+        self.why = self.plan.woken(cause, machine.wake_reason(), _wake_pins())
+        if woken:
+            # Nobody counts while it sleeps: the timer's time is known, anything else by the clock.
+            memory.slept_ms += slept_ms if self.why == "timer" else 1000 * max(int(time.time()) - since, 0)
+        self._greet(cause, kept)
+        wifi, mqtt = credentials(self.config.data, Secrets())
+        for about in self.config.data["pipelines"]:
+            self.model_name = self.model_name or about["model"]
+        self.updates = Service(memory, self.model_name, woken, self.config.data.get("updates"), wifi)
+        self.reporter = Reporter(self.config.data, mqtt, wifi, memory, woken, self)
+        self._listen_to_console()
+        if self.model_name and not self.safe:
+            self._open()
+
+    def _before(self, woken):
+        """What this module kept over the sleep."""
+        data = self.memory.section(m.APP) if woken else b""
+        if len(data) != struct.calcsize(_SLEPT):
+            return None, int(time.time()), 0
+        checked, since, slept_ms = struct.unpack(_SLEPT, data)
+        return checked or None, since, slept_ms
+
+    def _greet(self, cause, kept):
+        memory = self.memory
         log.info("Cicada %s on %s" % (VERSION, board.TITLE))
-        log.info("boot %d, cause: %s" % (self.memory.boots, _RESETS.get(cause, "unknown")))
+        log.info("boot %d, cause: %s" % (memory.boots, _RESETS.get(cause, "unknown")))
         if cause == machine.DEEPSLEEP_RESET:
             if not kept:
                 log.warn("what was kept for the sleep is gone, counting from zero")
-            by = "timer" if machine.wake_reason() == machine.TIMER_WAKE else "pin"
             log.info(
                 "woken by %s, slept %d ms in all, %d events so far"
-                % (by, self.memory.slept_ms, self.memory.events)
+                % (self.why, memory.slept_ms, memory.events)
             )
-        woken = cause == machine.DEEPSLEEP_RESET and kept and self.memory.asleep
-        self.memory.asleep = 0
-        self.updates = Service(self.memory, _MODEL, woken)
-        self._open()
+
+    def _listen_to_console(self):
+        from node.commands import Commands
+        from node.console import Console
+        from node.control import Control
+        from node.identity import DEVELOPMENT
+
+        self.control = Control(self)
+        self.commands = Commands(self.control)
+        self.console = Console(self.commands, locked=not DEVELOPMENT)
 
     def _open(self):
         """Open the model that is to run now."""
         if self.model:
             self.model.deinit()
             self.manifest = self.model = None
-            gc.collect()
         self.manifest, self.model = self.updates.open_model()
-        m = self.manifest
+        about = self.manifest
         log.info(
             "model %s %s: %s, %d bytes, arena %d, %s"
             % (
-                m["name"],
-                m["version"],
-                " ".join(m["labels"]),
+                about["name"],
+                about["version"],
+                " ".join(about["labels"]),
                 self.model.size,
                 self.model.arena_size,
                 self.model.engine,
             )
         )
 
+    # What it does then
+
+    def serve(self):
+        """Everything between boot and deep sleep."""
+        while self.updates.too_old:
+            self.update()
+            machine.WDT(timeout=2 * _RETRY_MS)
+            time.sleep_ms(_RETRY_MS)
+        if self.safe:
+            self._mend()
+        from node.provision import wanted
+
+        if wanted(machine.reset_cause()):
+            self.set_up()
+        self.prove()
+        while True:
+            self.update()
+            self._work()
+            self.why = "done"
+            self._obey()
+            self.report()
+            self._obey()
+            self.update()
+            if self.plan.kind != "listen" or self.config.data["plan"]["quiet_s"]:
+                self.sleep()
+
     def update(self):
         """Look for updates if it is time to; a new model proves itself at once."""
-        if self.updates.due() and self.updates.check():
-            self._open()
-            self.prove()
+        if self.updates.due():
+            self.reporter.leave()
+            self.health.plan("update")  # new firmware resets the chip
+            new_model = self.updates.check()
+            self.health.plan("")
+            if new_model and self.model_name:
+                self._open()
+                self.prove()
 
     def prove(self):
-        """Let what is on trial show that it works: sensors, the link, and listening without a crash."""
+        """Let what is on trial show that it works: sensors, the link, and working without a crash."""
         while self.updates.on_trial:
             log.info("on trial for %d ms" % self.updates.trial_ms)
+            work = self._new_work()
             try:
-                self._heard = False
-                self._words = self._scores = 0
-                self.listen(self.updates.trial_ms)
-                if not self._heard:
-                    raise ValueError("the microphone sends nothing")
+                work.run(self.updates.trial_ms)
+                if not work.heard:
+                    raise ValueError("a sensor sends nothing" if self.config.data["sensors"] else _SILENT)
                 self.updates.probe()
             except (OSError, ValueError, RuntimeError, MemoryError, LinkError) as error:
-                self.updates.fail(error, self._words, self._scores // max(self._words, 1))
+                if self.updates.firmware_on_trial:
+                    self.health.plan("update")
+                self.updates.fail(error, work.words, work.mean_score)
                 self._open()
             else:
-                self.updates.confirm(self._words, self._scores // max(self._words, 1))
+                self.updates.confirm(work.words, work.mean_score)
                 if self.updates.model_waits:
                     self._open()
 
-    def listen(self, trial_ms=None):
-        """Detect words until it has been quiet for ``QUIET_MS``, or for ``trial_ms`` in any case."""
-        front = self.manifest["frontend"]
-        decision = self.manifest["decision"]
-        labels = self.manifest["labels"]
-        hop = decision["hop_frames"]
-        features = nn.AudioFrontEnd(front["step_ms"], front["frames"])
-        smoother = Smoother(len(labels), decision["window"], decision["threshold"], decision["refractory_ms"])
-        watchdog = machine.WDT(timeout=_WATCHDOG_MS)
-        microphone = Microphone(board.MICROPHONE)
-        led = machine.Pin(board.LED, machine.Pin.OUT, value=0)
-        model = self.model
-        # The window must be full of heard audio before the model's word counts.
-        missing = front["frames"] + _SETTLE_FRAMES
-        fresh = 0  # frames that the model has not seen
-        checked = False
-        quiet_since = began = time.ticks_ms()
-        gc.collect()
-        self.memory.busy = 1
-        self.memory.save()
-        log.info("listening")
-        try:
-            while True:
-                microphone.read()
-                fresh += features.feed(microphone.buffer)
-                if fresh < hop:
-                    continue
-                heard = time.ticks_ms()
-                watchdog.feed()
-                self._heard = self._heard or microphone.span > 0
-                if trial_ms is not None and checked and time.ticks_diff(heard, began) >= trial_ms:
-                    break  # not before the model has run on what was heard
-                if missing > 0:
-                    missing -= fresh
-                    fresh = 0
-                    quiet_since = heard
-                    continue
-                fresh -= hop
-                if not checked:
-                    checked = True
-                    if not self._heard:
-                        log.warn("the microphone sends nothing: check its wiring and board.MICROPHONE")
-                hit = smoother.update(model.invoke(features.window), heard)
-                if hit is not None:
-                    now = time.ticks_ms()
-                    led.value(1)
-                    self._detected(labels[hit[0]], hit[1], time.ticks_diff(now, heard))
-                    quiet_since = now
-                elif not smoother.quiet():
-                    led.value(0)
-                    quiet_since = heard
-                elif trial_ms is None and time.ticks_diff(heard, quiet_since) >= QUIET_MS:
-                    break
-            self.memory.busy = self.memory.strikes = 0
-            self.memory.save()
-        finally:
-            led.value(0)
-            microphone.close()
+    def _new_work(self):
+        self.work = Work(self)
+        return self.work
 
-    def _listened(self):
-        """``listen``, or False after a pause if the microphone's bus does not run.
+    def _work(self):
+        """Run the pipelines for as long as the plan says.
 
-        A reset would not help, and would take the console away from whoever comes to look.
+        A microphone that does not run is tried again after a pause: a reset would not help, and would take
+        the console away from whoever comes to look.
         """
-        try:
-            self.listen()
-            return True
-        except OSError as error:
-            if error.errno != errno.ETIMEDOUT:
-                raise
-        log.error("the microphone's bus stands still, trying again in %d ms" % _DEAF_MS)
-        time.sleep_ms(_DEAF_MS)
-        return False
+        if self.plan.stage(self.why) == SESSION:
+            self.asked = self.asked or "report"
+            return
+        for _ in range(_DEAF_TRIES):
+            try:
+                self._new_work().run()
+                self.health.well()
+                return
+            except OSError as error:
+                if error.errno != errno.ETIMEDOUT:
+                    raise
+            log.error("the microphone's bus stands still, trying again in %d ms" % _DEAF_MS)
+            time.sleep_ms(_DEAF_MS)
+
+    def idle(self):
+        """Between two things: console, button, battery, broker; True if the work should end.
+
+        Called about every 250 ms. Without somebody at the console it allocates nothing.
+        """
+        self.health.look()
+        self.console.poll()
+        self.reporter.poll()
+        return self.asked is not None
+
+    def _obey(self):
+        """Do what a command or the button asked for."""
+        asked, self.asked = self.asked, None
+        if asked is None:
+            return
+        self.reporter.leave()
+        if asked == "update":
+            self.memory.checked = 0
+            self.update()
+        elif asked == "report":
+            self.report(True)
+        elif asked == "setup":
+            self.set_up()
+        elif asked == "factory":
+            from node.reset import factory
+
+            factory(machine.WDT(timeout=_PATIENT_MS).feed)
+        else:
+            log.info("starting again, as asked")
+            self.reset("command")
+
+    def reset(self, why):
+        """Start again.
+
+        Args:
+            why: of node.health.PLANNED.
+        """
+        self.keep()
+        self.health.plan(why)
+        machine.reset()
+
+    def set_up(self):
+        """Offer the access point, then start again with what was told."""
+        from node.provision import run
+
+        if run(machine.WDT(timeout=_PATIENT_MS).feed, self.console.poll, config=self.config):
+            self.reset("setup")
+
+    # REPORT
+
+    def report(self, even_so=False):
+        """Tell the broker what there is to tell, if it is time to.
+
+        Args:
+            even_so: whether it is time or not.
+        """
+        config, reporter = self.config, self.reporter
+        if not reporter.uplink:
+            if config.on_trial:
+                config.keep()  # it worked; there is nobody else to ask
+            return
+        if self.health.due(config.data["report"]["health_s"]):
+            self.tell_health()
+        machine.WDT(timeout=_PATIENT_MS)
+        reached = reporter.deliver(even_so or config.on_trial)
+        if config.on_trial and reached is not None:
+            if reached:
+                config.keep()
+            elif config.tried():
+                self.reset("command")
+
+    def tell_health(self):
+        """Put a health record into the outbox."""
+        self.reporter.put(records.HEALTH, records.NORMAL, self.health_record())
+        self.health.told()
+
+    def health_record(self):
+        """How the node is: node.health's figures and those of its parts."""
+        found = self.health.record()
+        found["safe"] = self.safe
+        found.update(self.reporter.figures())
+        return found
+
+    def _mend(self):
+        """Safe mode: nothing runs but what can mend the node; it sleeps in between.
+
+        After an hour everything is tried again, and one more crash is enough to come back here.
+        """
+        log.error(
+            "crashed %d times in a row: nothing but updates, reports and the console" % self.memory.crashes
+        )
+        self.update()
+        self.tell_health()
+        self.report(True)
+        watchdog = machine.WDT(timeout=_WATCHDOG_MS)
+        for _ in range(_SAFE_CONSOLE_MS // _STEP_MS):
+            watchdog.feed()
+            if self.idle():
+                self._obey()
+                watchdog = machine.WDT(timeout=_WATCHDOG_MS)
+            time.sleep_ms(_STEP_MS)
+        self.memory.crashes += 1
+        if self.memory.crashes >= SAFE_FROM + _SAFE_ROUNDS:
+            self.memory.crashes = SAFE_FROM - 1
+        self._fall_asleep(_SAFE_SLEEP_MS)
+
+    # SLEEP
 
     def sleep(self):
-        """Sleep deeply; the next thing to happen is a boot."""
-        self.memory.sleeps += 1
-        self.memory.slept_ms += SLEEP_MS
-        self.memory.asleep = 1
-        self.memory.save()
-        log.info("quiet for %d ms, deep sleep for %d ms" % (QUIET_MS, SLEEP_MS))
-        machine.deepsleep(SLEEP_MS)
+        """Sleep deeply until what the plan has armed; the next thing to happen is a boot."""
+        self.reporter.leave()
+        ms = self.plan.arm()
+        self.sensors.close()
+        if self.plan.kind == "listen":
+            quiet_ms = 1000 * self.config.data["plan"]["quiet_s"]
+            log.info("quiet for %d ms, deep sleep for %d ms" % (quiet_ms, ms))
+        else:
+            log.info("deep sleep" + (" for %d ms" % ms if ms else ""))
+        self._fall_asleep(ms)
 
-    def _detected(self, word, score, latency):
-        # In the event the score is in whole percent: floats print differently from port to port.
-        self.memory.events += 1
-        self._words += 1
-        self._scores += score
-        log.info('heard "%s"  score %.2f  latency %d ms' % (word, score / 255, latency))
-        log.event(
-            "keyword",
-            self.memory.events,
-            {"word": word, "score": score * 100 // 255, "latency_ms": latency},
-        )
+    def _fall_asleep(self, ms):
+        memory = self.memory
+        memory.sleeps += 1
+        memory.asleep = 1
+        self.keep(ms or 0)
+        memory.save()
+        if ms is None:
+            machine.deepsleep()
+        machine.deepsleep(ms)
+
+    def keep(self, sleep_ms=0):
+        """Put what must survive into RTC memory, whose ``save`` writes it."""
+        memory = self.memory
+        memory.put(m.APP, struct.pack(_SLEPT, self._checked, int(time.time()) & 0xFFFFFFFF, sleep_ms))
+        memory.put(m.PLAN, self.plan.state())
+        if self.work:
+            memory.put(m.PIPELINES, self.work.state())
+        self.reporter.keep()
+        self.health.keep()
+
+
+_SILENT = "the microphone sends nothing"
+
+
+def _wake_pins():
+    """Pins that woke the chip through ext1, where the port tells."""
+    return machine.wake_pins() if hasattr(machine, "wake_pins") else ()

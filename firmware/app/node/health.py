@@ -20,7 +20,8 @@ from micropython import const
 from node import memory as m
 
 _VERSION = const(1)
-_CRASHES = const(5)  # in a row, after which nothing is run but what can mend it
+#: Crashes in a row after which nothing is run but what can mend the node.
+SAFE_FROM = const(5)
 _DAYS = const(8)  # of battery voltages, one a day
 _DAY_S = const(86400)
 _LOOK_MS = const(60000)  # between two measurements of the battery
@@ -29,7 +30,7 @@ _TEXT = const(64)  # bytes of the last error
 
 # version, planned, digest of the last error, its text, awake s, inferences, ms in them, longest, overruns,
 # lowest heap, since when this is counted, when it was told last, day of the newest voltage
-_FORMAT = "<BB8s64sIIIIIIIII"
+_FORMAT = "<BB8s64sIIIIIIIiI"
 _VOLTS = struct.calcsize(_FORMAT)
 
 #: Why the node resets itself, told in the next record.
@@ -57,7 +58,10 @@ class Health:
 
     def __init__(self, memory, board):
         self._memory = memory
-        self._adc = board.BATTERY_ADC
+        self._ratio = board.BATTERY_ADC["ratio"]
+        self._adc = None
+        if board.BATTERY_ADC["pin"] is not None:
+            self._adc = machine.ADC(machine.Pin(board.BATTERY_ADC["pin"]), atten=machine.ADC.ATTN_11DB)
         self.cause = ""
         self.mv = None
         self._looked = None
@@ -65,7 +69,8 @@ class Health:
         self._digest = self._text = b""
         self._inferences = self._inference_ms = self._longest_ms = self._overruns = 0
         self._heap_low = gc.mem_free()
-        self._since = self._told = int(time.time())
+        self._since = int(time.time())
+        self._told = -1  # not since the power came
         self._day = 0
         self._volts = array("H", bytes(2 * _DAYS))  # the newest first; 0: not measured
         self._awake_s = 0
@@ -99,7 +104,7 @@ class Health:
             self._overruns,
             self._heap_low,
             self._since & 0xFFFFFFFF,
-            self._told & 0xFFFFFFFF,
+            self._told,
             self._day,
         )
         self._memory.put(m.HEALTH, head + bytes(self._volts))
@@ -120,7 +125,7 @@ class Health:
         planned, self._planned = self._planned, 0
         if woken:
             self.cause = "sleep"
-            return memory.crashes >= _CRASHES
+            return memory.crashes >= SAFE_FROM
         self.cause = "planned" if planned else _CAUSES.get(cause, "sleep")
         if self.cause in ("hard", "watchdog"):
             memory.crashes = min(memory.crashes + 1, 255)
@@ -128,7 +133,7 @@ class Health:
             _count(self.cause)
         self.keep()
         memory.save()
-        return memory.crashes >= _CRASHES
+        return memory.crashes >= SAFE_FROM
 
     def plan(self, why):
         """The node is about to reset itself.
@@ -166,13 +171,12 @@ class Health:
             self._measure()
 
     def _measure(self):
-        if self._adc["pin"] is None:
+        if self._adc is None:
             return
-        adc = machine.ADC(machine.Pin(self._adc["pin"]), atten=machine.ADC.ATTN_11DB)
         uv = 0
         for _ in range(_READINGS):
-            uv += adc.read_uv()
-        self.mv = int(uv / _READINGS / 1000 / self._adc["ratio"])
+            uv += self._adc.read_uv()
+        self.mv = int(uv / _READINGS / 1000 / self._ratio)
         day = int(time.time()) // _DAY_S
         passed = day - self._day
         if not 0 <= passed < _DAYS:
@@ -217,7 +221,7 @@ class Health:
     def due(self, every_s):
         """Whether it is time to tell; ``every_s`` 0: never."""
         passed = int(time.time()) - self._told
-        return every_s > 0 and not 0 <= passed < every_s
+        return every_s > 0 and (self._told < 0 or not 0 <= passed < every_s)
 
     def told(self):
         """The record is in the outbox."""

@@ -25,6 +25,7 @@ HEALTH = 4
 PLAN = 5
 PIPELINES = 6
 OUTBOX = 7
+APP = 8
 
 
 class Memory:

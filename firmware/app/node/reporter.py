@@ -1,6 +1,6 @@
 """From an event to the broker: rules, filters, the outbox on flash, and now and then a session.
 
-reporter = Reporter(found, memory, link, hooks)
+reporter = Reporter(found, mqtt, wifi, memory, woken, app)
 reporter.take({"event": "keyword", "source": "kws", "word": "yes", "score": 93})
 reporter.deliver()          # if it is time for it
 reporter.keep()             # before deep sleep
@@ -11,11 +11,15 @@ Nothing of it is loaded that the configuration does not ask for; without a broke
 import struct
 import time
 
+import machine
 from esp32 import Partition
+from micropython import const
 
 from node import log, records
 from node import memory as m
+from node.net import LinkError
 
+_PATIENT_MS = const(60000)  # of the watchdog in a session: longer than any wait in it
 _WAITING = "<BHBI"  # version, records, highest priority or 255, erases
 _VERSION = 1
 
@@ -91,33 +95,43 @@ class Reporter:
 
     Args:
         found: the configuration, complete.
+        mqtt: its broker, with the secrets; None without one.
+        wifi: network and key; None without one.
         memory: the node.memory.Memory, loaded.
         woken: whether it is a memory from before a sleep, in which nobody wrote to the flash.
-        link: the node.net.link.Link; None without a network.
-        hooks: ``status()``, ``command(data)`` and ``feed()``, as node.uplink.Uplink wants them.
+        app: the node.app.App, for what the uplink asks of it.
 
     Attributes:
         outbox: what waits; None without a broker, or on a board without its partition.
         uplink: the node.uplink.Uplink; None without a broker.
+        urgent: whether it is time for a session, as of the last ``poll``.
     """
 
-    def __init__(self, found, memory, woken, link, hooks):
+    def __init__(self, found, mqtt, wifi, memory, woken, app):
         self._memory = memory
-        self._fusion = self._filters = self.outbox = self.uplink = None
+        self._app = app
+        self._fusion = self._filters = self._link = self.outbox = self.uplink = None
+        self._linger_ms = 0
+        self.urgent = False
         if found["rules"]:
             from node.fusion import Fusion
 
             self._fusion = Fusion(found["rules"])
             self._fusion.restore(memory.section(m.FUSION))
-        if found["mqtt"] and link and Partition.find(Partition.TYPE_DATA, label="outbox"):
+        if mqtt and wifi and Partition.find(Partition.TYPE_DATA, label="outbox"):
             from node.filters import Filters
+            from node.net.link import Link
             from node.uplink import Uplink
 
             self._filters = Filters(found["report"])
             self._filters.restore(memory.section(m.FILTERS))
             self.outbox = Waiting(memory.section(m.OUTBOX) if woken else b"")
-            self.uplink = Uplink(found["mqtt"], found["report"], self.outbox, link, hooks)
+            self._linger_ms = mqtt["linger_ms"]
+            self._link = Link(wifi, mqtt["ntp"], self.feed)
+            self.uplink = Uplink(mqtt, found["report"], self.outbox, self._link, self)
             self.uplink.restore(memory.section(m.UPLINK))
+
+    # What happened
 
     def take(self, record):
         """Take in an event or a reading, and what the rules make of it.
@@ -151,11 +165,12 @@ class Reporter:
             except (OSError, ValueError) as error:
                 log.error("outbox: %s" % error)
 
-    def deliver(self, linger_ms, even_so=False):
+    # Sessions
+
+    def deliver(self, even_so=False):
         """Hold a session with the broker if it is time for one.
 
         Args:
-            linger_ms: how long to wait for commands.
             even_so: whether it is time or not.
 
         Returns:
@@ -163,7 +178,66 @@ class Reporter:
         """
         if not self.uplink or not (even_so or self.uplink.due(int(time.time()))):
             return None
-        return self.uplink.session(linger_ms)
+        return self.uplink.session(self._linger_ms)
+
+    def poll(self):
+        """Now and then while the node works: serve a connection that stays, see whether a session is due."""
+        if self.uplink:
+            if self.uplink.connected:
+                self.uplink.poll()
+            self.urgent = self.uplink.due(int(time.time()))
+
+    def leave(self):
+        """End a connection that stays, before a sleep, a reset or something else that needs the radio."""
+        if self.uplink:
+            try:
+                self.uplink.leave()
+            except LinkError as error:
+                log.warn("uplink: %s" % error)
+
+    # What the uplink asks of the node
+
+    def status(self):
+        """For the retained status."""
+        return self._app.control.status()
+
+    def command(self, envelope):
+        """A command came; its answer as bytes, or None."""
+        return self._app.commands.network(envelope)
+
+    def feed(self):
+        """The watchdog's."""
+        machine.WDT(timeout=_PATIENT_MS).feed()
+
+    def about(self):
+        """What node.net.discovery tells about this node."""
+        return self._app.control.about()
+
+    # What there is to tell of it
+
+    def link_figures(self):
+        """For the status: dict."""
+        found = {}
+        if self._link and self._link.rssi is not None:
+            found["rssi"] = self._link.rssi
+        return found
+
+    def figures(self):
+        """For a health record: dict."""
+        found = self.link_figures()
+        if self.uplink:
+            uplink, outbox = self.uplink, self.outbox
+            found["waiting"] = outbox.pending()
+            found["flash_erases"] = outbox.erases[0]
+            found["flash_erases_most"] = outbox.erases[1]
+            found["dropped"] = sum(outbox.dropped)
+            found["sessions"] = uplink.sessions
+            found["sessions_failed"] = uplink.failures
+            found["delivered"] = uplink.delivered
+            found["radio_s"] = uplink.radio_ms // 1000
+            if uplink.last_error:
+                found["link_error"] = uplink.last_error
+        return found
 
     def keep(self):
         """Put what must outlive the sleep into the node's memory, whose ``save`` writes it."""

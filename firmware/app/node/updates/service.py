@@ -7,7 +7,7 @@ import board
 import machine
 from micropython import const
 
-from node import config, log, updates
+from node import log, updates
 from node.identity import DEVELOPMENT, KEYS
 from node.net import LinkError
 from node.updates import journal as j
@@ -25,18 +25,17 @@ class Service:
 
     Args:
         memory: the :class:`node.memory.Memory`, loaded.
-        name: of the model.
+        name: of the model that is updated; None for none.
         woken: whether this boot is a wake from deep sleep with a memory to trust. Nothing sleeps that is on
             trial, so the journal is not read before it is needed.
+        about: the configuration's ``updates``; None for no updates.
+        wifi: ``{"ssid", "key"}``; None without a network.
     """
 
-    def __init__(self, memory, name, woken):
-        found = config.load()
+    def __init__(self, memory, name, woken, about, wifi):
         self._memory = memory
-        self._wifi = found.get("wifi")
-        self._config = found.get("updates")
-        if not isinstance(self._config, dict):
-            self._config = None
+        self._wifi = wifi
+        self._config = about
         self._woken = woken
         self._firmware = self._journal = None
         self._models = Models(KEYS, name)
@@ -63,6 +62,11 @@ class Service:
     def on_trial(self):
         """Whether the firmware or the model that runs must prove itself, before anything sleeps."""
         return bool(self._firmware) and (self._firmware.on_trial or self._models.on_trial)
+
+    @property
+    def firmware_on_trial(self):
+        """Whether the firmware is; if it fails, the chip is reset."""
+        return bool(self._firmware) and self._firmware.on_trial
 
     @property
     def model_waits(self):
@@ -102,6 +106,31 @@ class Service:
         memory.busy = 0
         memory.save()
         return opened
+
+    def models(self):
+        """Models that could run: see node.updates.models.Models.all."""
+        self._look()
+        return self._models.all() if self._journal else []
+
+    def use_model(self, name, slot):
+        """Let another model that was confirmed here run from the next boot on.
+
+        Args:
+            name: of the model.
+            slot: "0", "1" or "built-in".
+
+        Raises:
+            ValueError: there is no such model.
+        """
+        self._look()
+        slots = {"0": 0, "1": 1, "built-in": j.NO_SLOT}
+        if name != self._models.name or slot not in slots or not self._journal:
+            raise ValueError("there is no model '%s' in slot '%s'" % (name, slot))
+        try:
+            self._models.use(slots[slot])
+        except Refused as why:
+            raise ValueError("slot %s: %s" % (slot, why))
+        self._memory.model_slot = slots[slot]
 
     def due(self):
         """Whether it is time to look for updates."""
