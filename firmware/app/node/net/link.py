@@ -1,5 +1,7 @@
 """The way to the network as a whole: Wi-Fi that is up, and a clock that is right."""
 
+import gc
+
 from micropython import const
 
 from node import log
@@ -37,6 +39,7 @@ class Link:
             LinkError: there is no connection. A time server that does not answer is a line on the console.
         """
         self._wifi.up(feed=self._feed)
+        gc.collect()  # what is done on the network wants room in one piece, for updates 4 KB more than once
         if self._ntp and self._stale():
             self._feed()
             try:
