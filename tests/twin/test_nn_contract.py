@@ -18,12 +18,12 @@ def shape(path):
     found = {}
     for node in ast.parse(path.read_text()).body:
         if isinstance(node, ast.FunctionDef):
-            found[node.name] = [a.arg for a in node.args.args]
+            found[node.name] = arguments(node)
         elif isinstance(node, ast.ClassDef):
             members = {}
             for item in ast.walk(node):
                 if isinstance(item, ast.FunctionDef):
-                    members[item.name] = [a.arg for a in item.args.args]
+                    members[item.name] = arguments(item)
                 elif isinstance(item, ast.AnnAssign):
                     members[item.target.id] = None
                 elif isinstance(item, ast.Assign):
@@ -32,6 +32,10 @@ def shape(path):
                             members[target.attr] = None
             found[node.name] = {name: args for name, args in members.items() if public(name)}
     return {name: value for name, value in found.items() if public(name)}
+
+
+def arguments(function):
+    return [a.arg for a in function.args.posonlyargs + function.args.args]
 
 
 def public(name):

@@ -44,7 +44,7 @@ def test_an_update_runs_and_is_confirmed(shelf, server, bases):
         device.until("update: firmware confirmed")
         device.until("deep sleep for")
         assert device.runs == "ota_1" and device.contents("ota_1", len(new)) == new
-        assert device.touched() <= {"updates", "ota_1", "ota_0", "otadata"}
+        assert device.touched() <= {"updates", "ota_1", "ota_0", "otadata", "nvs"}  # which counts resets
         (event,) = device.events()
         assert (event["result"], event["kind"], event["n"]) == ("confirmed", "firmware", 10)
         # What is below the floor now cannot boot any more, nor come again.

@@ -298,8 +298,8 @@ FIRMWARE = [
         "firmware-full",
         (
             "app",
-            "            self.prove()\n            self.update()\n            for",
-            "            self.update()\n            for",
+            "        self.prove()\n        while True:\n",
+            "        while True:\n",
         ),
     ),
 ]
