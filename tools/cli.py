@@ -9,13 +9,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cicada.tools import interrupt
+from cicada.tools.adapting.command import add_parser as add_adapt
 from cicada.tools.choice import Choice, add_options
 from cicada.tools.errors import UserError, from_os_error
 from cicada.tools.firmware.commands import add_parser as add_firmware
 from cicada.tools.flashing.commands import add_parser as add_flashing
 from cicada.tools.micropython.commands import add_parser as add_modules
 from cicada.tools.monitor.commands import add_parser as add_monitor
+from cicada.tools.node.commands import add_parser as add_node
+from cicada.tools.plan.commands import add_parser as add_plan
 from cicada.tools.powercut.commands import add_parser as add_powercut
+from cicada.tools.provision.commands import add_parser as add_provision
 from cicada.tools.release.commands import add_parser as add_release
 from cicada.tools.twin.commands import add_parser as add_twin
 from cicada.training.pack.commands import add_parser as add_pack
@@ -45,12 +49,13 @@ def _fail(text: str, code: int) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="cicada")
-    # The title stands for a description too, so that all commands fit a screen.
+    # All commands fit a screen: the title stands for a description too, and --help does not explain itself.
+    parser = argparse.ArgumentParser(prog="cicada", add_help=False)
+    parser.add_argument("-h", "--help", action="help", help=argparse.SUPPRESS)
     commands = parser.add_subparsers(
         dest="command",
         required=True,
-        metavar="COMMAND",
+        metavar="COMMAND [-h]",
         title="TinyML firmware that listens: train, build, flash, watch",
     )
 
@@ -69,6 +74,10 @@ def _parser() -> argparse.ArgumentParser:
     add_firmware(commands)
     add_flashing(commands)
     add_monitor(commands)
+    add_provision(commands)
+    add_node(commands)
+    add_plan(commands)
+    add_adapt(commands)
     add_release(commands)
     add_powercut(commands)
 
@@ -93,7 +102,7 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--host", action="store_true", help="engine: a quick look at times on this machine")
     bench.set_defaults(run=_bench)
 
-    engine = commands.add_parser("engine", help="build the engine's shared library for this machine")
+    engine = commands.add_parser("engine")  # not listed: everything that needs it builds it
     engine.set_defaults(run=_engine)
 
     add_modules(commands)

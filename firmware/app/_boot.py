@@ -35,7 +35,16 @@ def _count():
     updates.early()
 
 
-for _step in (_count, _mount):
+def _lock():
+    from node.identity import DEVELOPMENT
+
+    if not DEVELOPMENT:
+        import micropython
+
+        micropython.kbd_intr(-1)  # Ctrl-C is a key like any other
+
+
+for _step in (_lock, _count, _mount):
     try:
         _step()
     except Exception as _error:

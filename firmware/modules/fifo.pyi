@@ -1,8 +1,8 @@
 """Interface of the ``fifo`` module: what an accelerometer has buffered, in one call.
 
-At 3200 samples a second there are 312 us for each; a loop in Python that reads one takes longer on a chip. These
-functions fetch many over MicroPython's own bus objects. They know no chip: which register, how many frames and
-how a chip hands them out is the driver's business.
+At 3200 samples a second there are 312 us for each; a loop in Python that reads one takes longer on a chip.
+These functions fetch many over MicroPython's own bus objects. They know no chip: which register, how many
+frames and how a chip hands them out is the driver's business.
 
 This stub is the contract. On chips the module is C (``firmware/modules/fifo``); on the twin it is a shim
 (``boards/twin/lib/fifo.py``) that asks the twin once for each call.

@@ -213,7 +213,7 @@ def test_the_climate_is_what_the_world_has(tmp_path) -> None:
         humidity=Curve([(0, 20.0), (10_000_000, 90.0)]),
     )
     text = run(code(5, 2), tmp_path, [AIR], world).text
-    wet = [float(v) for v in re.findall(r"'humidity_pct': ([\d.]+)", text)]
+    wet = [float(v) for v in re.findall(r"'humidity_percent': ([\d.]+)", text)]
     air = [float(v) for v in re.findall(r"'pressure_hpa': ([\d.]+)", text)]
     assert np.allclose(np.diff(celsius(text)), -10, atol=0.2) and np.allclose(np.diff(wet), 14, atol=0.7)
     assert np.allclose(air, 1013.25, atol=0.3)
@@ -257,7 +257,7 @@ def test_another_part_of_the_family_is_refused(tmp_path) -> None:
 def test_readings_are_records_with_the_sensors_name(tmp_path) -> None:
     text = run("print(sorted(sensors.read('air').items()))", tmp_path, [AIR | {"name": "air"}]).text
     keys = re.findall(r"\('(\w+)', ", text)
-    assert keys == ["humidity_pct", "pressure_hpa", "reading", "source", "temperature_c"]
+    assert keys == ["humidity_percent", "pressure_hpa", "reading", "source", "temperature_c"]
     assert "('reading', 'air')" in text and "('source', 'air')" in text
 
 

@@ -7,21 +7,22 @@ from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cicada.tools.errors import UserError
 from cicada.tools.plan.assumptions import Assumptions
 from cicada.tools.plan.batteries import BATTERIES, Battery, battery
-from cicada.tools.plan.budget import DAY, Budget, budget
+
+if TYPE_CHECKING:
+    from cicada.tools.plan.budget import Budget
 
 _YEAR_H = 8760
+_DAY_S = 86400
 
 
 def add_parser(commands: argparse._SubParsersAction) -> None:
     """Add ``plan`` to the main parser's ``commands``."""
-    plan = commands.add_parser(
-        "plan", help="what a configuration's wake plan draws, and how long a battery lasts"
-    )
+    plan = commands.add_parser("plan", help="what a wake plan draws, and how long a battery lasts")
     plan.add_argument("config", type=Path, nargs="?", help="configuration, as /cicada.json has it")
     plan.add_argument("--board", default="esp32", help="whose figures count (default: esp32)")
     plan.add_argument(
@@ -41,6 +42,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
 def _run(options: argparse.Namespace) -> int:
     from cicada.tools.board import load_board
     from cicada.tools.node.device import check, read
+    from cicada.tools.plan.budget import budget
     from cicada.tools.plan.presets import presets
 
     board, cell = load_board(options.board), battery(options.battery)
@@ -87,12 +89,12 @@ def _print(made: Budget, cell: Battery) -> None:
     table = Table(title=f"{made.title}: a day", min_width=60)
     for heading in ("what", "charge", "on average", "share"):
         table.add_column(heading, justify="left" if heading == "what" else "right")
-    rows = {**made.charges, "self-discharge": cell.self_discharge_ma * DAY}
+    rows = {**made.charges, "self-discharge": cell.self_discharge_ma * _DAY_S}
     whole = sum(rows.values())
     for name, charge in sorted(rows.items(), key=lambda row: -row[1]):
-        table.add_row(name, f"{charge / 3.6:,.1f} µAh", _current(charge / DAY), f"{charge / whole:.1%}")
+        table.add_row(name, f"{charge / 3.6:,.1f} µAh", _current(charge / _DAY_S), f"{charge / whole:.1%}")
     table.add_section()
-    table.add_row("all", f"{whole / 3.6:,.1f} µAh", _current(whole / DAY), "100.0%")
+    table.add_row("all", f"{whole / 3.6:,.1f} µAh", _current(whole / _DAY_S), "100.0%")
     console = Console(highlight=False)
     console.print(table)
     life = _life(cell.hours(made.average_ma))

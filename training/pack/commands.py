@@ -18,7 +18,7 @@ _LARGEST = 16 << 20
 
 def add_parser(commands: argparse._SubParsersAction) -> None:
     """Add both commands to the main parser's ``commands``."""
-    pack = commands.add_parser("pack", help="compile a .tflite into a packed model that devices run in place")
+    pack = commands.add_parser("pack", help="compile a .tflite into a packed model for devices")
     pack.add_argument("model", type=Path, help="INT8 .tflite, or a container (.cmod) with one")
     pack.add_argument(
         "-o", "--out", type=Path, help="file to write (default: beside the model, .cpm or .cmod)"

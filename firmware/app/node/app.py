@@ -21,7 +21,7 @@ from node.health import SAFE_FROM, Health
 from node.memory import Memory
 from node.net import LinkError
 from node.plan import SESSION, Plan
-from node.provision.apply import credentials
+from node.provision.apply import credentials, recover
 from node.reporter import Reporter
 from node.secrets import Secrets
 from node.sensors import Sensors
@@ -39,6 +39,7 @@ _SAFE_SLEEP_MS = const(600000)
 _SAFE_CONSOLE_MS = const(60000)  # awake for whoever comes to look
 _SAFE_ROUNDS = const(6)
 _STEP_MS = const(250)
+_ATTENTION_MS = const(30000)  # awake for whoever has typed a command
 
 _RESETS = {
     machine.PWRON_RESET: "power on",
@@ -70,6 +71,8 @@ class App:
         self.why = ""
         self.asked = None
         self.safe = False
+        self._button = None
+        self._typed = None  # when a command was typed last, ticks
         self._checked = 0
 
     def run(self):
@@ -115,6 +118,9 @@ class App:
         checked, since, slept_ms = self._before(woken)
         self.config = Config(checked)
         self._checked = self.config.checked or 0
+        secrets = Secrets()
+        if not woken:
+            recover(secrets, self.config)
         self.sensors = Sensors(self.config.data["sensors"], board)
         self.plan = Plan(self.config.data["plan"], board, self.sensors)
         self.plan.restore(memory.section(m.PLAN) if woken else b"")
@@ -123,7 +129,7 @@ class App:
             # Nobody counts while it sleeps: the timer's time is known, anything else by the clock.
             memory.slept_ms += slept_ms if self.why == "timer" else 1000 * max(int(time.time()) - since, 0)
         self._greet(cause, kept)
-        wifi, mqtt = credentials(self.config.data, Secrets())
+        wifi, mqtt = credentials(self.config.data, secrets)
         for about in self.config.data["pipelines"]:
             self.model_name = self.model_name or about["model"]
         self.updates = Service(memory, self.model_name, woken, self.config.data.get("updates"), wifi)
@@ -153,11 +159,13 @@ class App:
             )
 
     def _listen_to_console(self):
+        from node.button import Button
         from node.commands import Commands
         from node.console import Console
         from node.control import Control
         from node.identity import DEVELOPMENT
 
+        self._button = Button(getattr(board, "BUTTON", None), machine.Pin(board.LED, machine.Pin.OUT))
         self.control = Control(self)
         self.commands = Commands(self.control)
         self.console = Console(self.commands, locked=not DEVELOPMENT)
@@ -268,9 +276,25 @@ class App:
         Called about every 250 ms. Without somebody at the console it allocates nothing.
         """
         self.health.look()
-        self.console.poll()
+        if self.console.poll():
+            self._typed = time.ticks_ms()
+        held = self._button.poll()
+        if held == "short":
+            held = "report"
+        self.asked = held or self.asked
         self.reporter.poll()
         return self.asked is not None
+
+    def _attend(self):
+        """Stay awake as long as somebody types commands."""
+        watchdog = machine.WDT(timeout=_WATCHDOG_MS)
+        while self._typed is not None and time.ticks_diff(time.ticks_ms(), self._typed) < _ATTENTION_MS:
+            watchdog.feed()
+            if self.idle():
+                self._obey()
+                watchdog = machine.WDT(timeout=_WATCHDOG_MS)
+            time.sleep_ms(_STEP_MS)
+        self._typed = None
 
     def _obey(self):
         """Do what a command or the button asked for."""
@@ -307,7 +331,8 @@ class App:
         """Offer the access point, then start again with what was told."""
         from node.provision import run
 
-        if run(machine.WDT(timeout=_PATIENT_MS).feed, self.console.poll, config=self.config):
+        feed = machine.WDT(timeout=_PATIENT_MS).feed
+        if run(feed, self.console.poll, config=self.config, ended=lambda: self.asked is not None):
             self.reset("setup")
 
     # REPORT
@@ -372,6 +397,7 @@ class App:
 
     def sleep(self):
         """Sleep deeply until what the plan has armed; the next thing to happen is a boot."""
+        self._attend()
         self.reporter.leave()
         ms = self.plan.arm()
         self.sensors.close()

@@ -141,10 +141,14 @@ class Reporter:
         """
         self._offer(record)
         if self._fusion:
-            for alarm in self._fusion.feed(record, int(time.time())):
-                self._memory.events += 1
-                log.event("alarm", self._memory.events, alarm)
-                self._offer(alarm)
+            self._raise(self._fusion.feed(record, int(time.time())))
+
+    def _raise(self, alarms):
+        for alarm in alarms:
+            self._memory.events += 1
+            shown = {name: alarm[name] for name in alarm if name != "event"}
+            log.event("alarm", self._memory.events, shown)
+            self._offer(alarm)
 
     def _offer(self, record):
         if self._filters:
@@ -181,7 +185,9 @@ class Reporter:
         return self.uplink.session(self._linger_ms)
 
     def poll(self):
-        """Now and then while the node works: serve a connection that stays, see whether a session is due."""
+        """Now and then while the node works: rules that wait, a connection that stays, whether one is due."""
+        if self._fusion:
+            self._raise(self._fusion.tick(int(time.time())))
         if self.uplink:
             if self.uplink.connected:
                 self.uplink.poll()

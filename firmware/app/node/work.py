@@ -98,7 +98,9 @@ class Work:
         made = []
         for about in self._app.config.data["pipelines"]:
             try:
-                made.append(make(about, self._model, self._app.sensors, board))
+                pipeline = make(about, self._model, self._app.sensors, board)
+                if pipeline is not None:  # its sensor is optional, and missing
+                    made.append(pipeline)
             except (SensorError, ValueError, OSError) as error:
                 if self._trial_ms is not None:
                     raise

@@ -8,8 +8,3 @@ docs/config.md has all keys; a node without that file works on its own.
 """
 
 from node.config.store import PATH, Config  # noqa: F401
-
-
-def load():
-    """The configuration that counts now, complete."""
-    return Config().data

@@ -53,7 +53,7 @@ class BME280:
         self._trimming = None
 
     def read(self):
-        """Measure once: ``temperature_c``, ``humidity_pct``, ``pressure_hpa``.
+        """Measure once: ``temperature_c``, ``humidity_percent``, ``pressure_hpa``.
 
         Raises:
             OSError: it does not answer any more (the bus's number), or ETIMEDOUT if it does not measure.
@@ -79,7 +79,7 @@ class BME280:
         centi, pa_256, pct_1024 = compensate(self._trimming, t, p, h)
         return {
             "temperature_c": centi / 100,
-            "humidity_pct": round(pct_1024 / 1024, 1),
+            "humidity_percent": round(pct_1024 / 1024, 1),
             "pressure_hpa": round(pa_256 / 25600, 2),
         }
 

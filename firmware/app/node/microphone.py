@@ -1,3 +1,0 @@
-"""The microphone's old place; see :mod:`node.drivers.microphone`."""
-
-from node.drivers.microphone import Microphone  # noqa: F401
