@@ -30,8 +30,8 @@ def drain_i2c(
     """Read ``frames`` frames of three 16-bit values from a FIFO on I2C into ``buffer``, from frame ``at`` on.
 
     ``register`` is the byte that the chip is sent before a transfer. ``buffer`` is an ``array('h')``, or a
-    memoryview of one: x, y, z, x, ... in the order the chip sends them; values outside the frames stay as they
-    are. ``flags`` is a sum of ``EACH`` and ``BIG_ENDIAN``, or 0. Nothing is allocated.
+    memoryview of one: x, y, z, x, ... in the order the chip sends them; values outside the frames stay as
+    they are. ``flags`` is a sum of ``EACH`` and ``BIG_ENDIAN``, or 0. Nothing is allocated.
 
     Raises:
         OSError: the chip does not answer (the bus's own number); what was read before is in ``buffer``.
@@ -44,6 +44,6 @@ def drain_spi(
 ) -> None:
     """The same on SPI: ``cs`` goes low for each transfer, whose first byte is ``command``.
 
-    ``cs`` is high again afterwards, whatever happens. Raises what :func:`drain_i2c` does, but a chip that does
-    not answer cannot be told from one that sends zeros or ones.
+    ``cs`` is high again afterwards, whatever happens. Raises what :func:`drain_i2c` does, but a chip that
+    does not answer cannot be told from one that sends zeros or ones.
     """

@@ -24,7 +24,7 @@ def map_partition(label: str) -> memoryview:
         MemoryError: no address space is left, or four other partitions are mapped.
     """
 
-def mono16(frames: Buffer, out: Buffer, slot: int, gain_bits: int, level: array | None = ..., /) -> int:
+def mono16(frames: Buffer, out: Buffer, slot: int, gain_bits: int, level: Buffer | None = ..., /) -> int:
     """16-bit mono from an I2S microphone's stereo frames of 32 bits.
 
     Args:
@@ -32,8 +32,8 @@ def mono16(frames: Buffer, out: Buffer, slot: int, gain_bits: int, level: array 
         out: 2 bytes for each frame.
         slot: the half of a frame that carries the microphone, 0 or 1.
         gain_bits: bits below the upper 16 to keep, 0 to 16; each doubles the sound, which is clipped.
-        level: if given, what is constant in the signal is taken out before the gain, which is 0 to 8 then; the
-            filter's memory, an ``array('i')`` of one, -2**31 to begin with (``firmware/engine/audio/pcm.h``).
+        level: if given, what is constant in the signal is taken out before the gain, which is 0 to 8 then;
+            the filter's memory, an ``array('i')`` of one, -2**31 to begin with (engine/audio/pcm.h).
 
     Returns:
         distance from the lowest to the highest sample, 0 to 65535.
@@ -69,8 +69,8 @@ def needs(blob: Buffer) -> tuple[int, bool]:
     """What a model needs: bytes of working memory, and whether it may share them with other models.
 
     The model is checked as when it is loaded, and no memory is set aside. For packed models the number is
-    exact, for others a guess. Models that keep state from one run to the next share nothing, nor do those that
-    TFLM runs.
+    exact, for others a guess. Models that keep state from one run to the next share nothing, nor do those
+    that TFLM runs.
 
     Raises:
         ValueError: it cannot be loaded; the text says why.
@@ -110,7 +110,7 @@ class VibrationFrontEnd:
         ``ValueError``."""
 
     def feed(self, frames: Buffer) -> int:
-        """Take in frames of ``axes`` 16-bit little-endian samples, any number; how many windows they completed.
+        """Take in frames of ``axes`` 16-bit little-endian samples; how many windows they completed.
 
         Raises:
             ValueError: the last frame is not whole.

@@ -166,3 +166,32 @@ machine.deepsleep()
 """
     twin = run(code, tmp_path)
     assert int(twin.text.split("BYTES ")[1].split()[0]) <= 256
+
+
+def test_a_battery_passes_its_limits_once_each_way(tmp_path):
+    code = """
+limits = {"low_mv": 3600, "critical_mv": 3300}
+for mv in (4000, 3650, 3599, 3650, 3690, 3500, 3299, 3350, 3390, 3450, 3710, 3299):
+    health.mv = mv
+    if health.sank(limits):
+        print("LEVEL", mv, health.level)
+health.keep()
+print("AGAIN", Health(memory, board).level)
+health.mv = 3000
+print("OFF", health.sank({"low_mv": None, "critical_mv": None}), health.level)
+health.mv = None
+print("NONE", health.sank(limits))
+machine.deepsleep()
+"""
+    twin = run(code, tmp_path)
+    said = [line for _, line in twin.lines if line.split(" ")[0] in ("LEVEL", "AGAIN", "OFF", "NONE")]
+    assert said == [
+        "LEVEL 3599 1",
+        "LEVEL 3299 2",
+        "LEVEL 3450 1",
+        "LEVEL 3710 0",
+        "LEVEL 3299 2",
+        "AGAIN 2",
+        "OFF True 0",
+        "NONE False",
+    ]

@@ -40,6 +40,7 @@ _TITLES = {
     "REPORT": "report",
     "FILTER": "report.filters",
     "CHANGE": "report.filters.change",
+    "BATTERY": "battery",
     "COMMANDS": "commands",
 }
 

@@ -17,7 +17,7 @@ from micropython import const
 from node import VERSION, log, records
 from node import memory as m
 from node.config import Config
-from node.health import SAFE_FROM, Health
+from node.health import CRITICAL, LEVELS, SAFE_FROM, Health
 from node.memory import Memory
 from node.net import LinkError
 from node.plan import SESSION, Plan
@@ -39,6 +39,7 @@ _SAFE_SLEEP_MS = const(600000)
 _SAFE_CONSOLE_MS = const(60000)  # awake for whoever comes to look
 _SAFE_ROUNDS = const(6)
 _STEP_MS = const(250)
+_CRITICAL_MS = const(3600000)  # between two looks at a battery that is almost empty
 _ATTENTION_MS = const(30000)  # awake for whoever has typed a command
 
 _RESETS = {
@@ -256,6 +257,9 @@ class App:
         A microphone that does not run is tried again after a pause: a reset would not help, and would take
         the console away from whoever comes to look.
         """
+        if self.health.level == CRITICAL:
+            self.idle()
+            return
         if self.plan.stage(self.why) == SESSION:
             self.asked = self.asked or "report"
             return
@@ -276,6 +280,8 @@ class App:
         Called about every 250 ms. Without somebody at the console it allocates nothing.
         """
         self.health.look()
+        if self.health.sank(self.config.data["battery"]):
+            self._tell_battery()
         if self.console.poll():
             self._typed = time.ticks_ms()
         held = self._button.poll()
@@ -284,6 +290,15 @@ class App:
         self.asked = held or self.asked
         self.reporter.poll()
         return self.asked is not None
+
+    def _tell_battery(self):
+        level = LEVELS[self.health.level]
+        log.warn("the battery is %s: %d mV" % (level, self.health.mv))
+        self.memory.events += 1
+        about = {"source": "battery", "state": level, "mv": self.health.mv}
+        log.event("battery", self.memory.events, about)
+        about["event"] = "battery"
+        self.reporter.take(about)
 
     def _attend(self):
         """Stay awake as long as somebody types commands."""
@@ -399,7 +414,8 @@ class App:
         """Sleep deeply until what the plan has armed; the next thing to happen is a boot."""
         self._attend()
         self.reporter.leave()
-        ms = self.plan.arm()
+        # What is left of the battery is for saying so, and for coming back when it is charged.
+        ms = _CRITICAL_MS if self.health.level == CRITICAL else self.plan.arm()
         self.sensors.close()
         if self.plan.kind == "listen":
             quiet_ms = 1000 * self.config.data["plan"]["quiet_s"]

@@ -13,7 +13,7 @@ _MOST = const(16)
 _HEAD = "<BBI"  # version, entries, CRC-32 of the filters
 _ENTRY = "<IIf"  # key, when, value or NaN
 _PRIORITIES = {"low": LOW, "normal": NORMAL, "high": HIGH}
-_IMPORTANT = ("alarm", "anomaly", "keyword", "class")
+_IMPORTANT = ("alarm", "anomaly", "keyword", "class", "battery")
 #: Two roundings to a float of 32 bits, as a part of the value.
 _ROUNDING = 2e-7
 
@@ -22,8 +22,9 @@ class Filters:
     """The filters of a configuration, and what they last let through.
 
     The first filter decides whose ``match`` has only fields that are in the record with the same values. A
-    record that none matches is kept: alarms, anomalies, keywords and classes with high priority, other events
-    with normal priority, readings with low priority.
+    record that none matches is kept: with its own ``priority`` if it has one, as alarms do; else anomalies,
+    keywords, classes and the state of the battery with high priority, other events with normal priority,
+    readings with low priority.
 
     What was let through last is remembered for 16 kinds of records, a kind being a filter, a source and the
     name of the event or reading. The one longest ago is forgotten, so that its next record counts as a first.
@@ -133,6 +134,8 @@ def _matches(record, match):
 def _usual(record):
     if "event" not in record:
         return LOW
+    if record.get("priority") in _PRIORITIES:
+        return _PRIORITIES[record["priority"]]
     return HIGH if record["event"] in _IMPORTANT else NORMAL
 
 

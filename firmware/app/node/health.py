@@ -26,12 +26,19 @@ _DAYS = const(8)  # of battery voltages, one a day
 _DAY_S = const(86400)
 _LOOK_MS = const(60000)  # between two measurements of the battery
 _READINGS = const(8)  # of the ADC, averaged
+_BACK_MV = const(100)  # above a limit again before it counts as passed
 _TEXT = const(64)  # bytes of the last error
 
-# version, planned, digest of the last error, its text, awake s, inferences, ms in them, longest, overruns,
-# lowest heap, since when this is counted, when it was told last, day of the newest voltage
-_FORMAT = "<BB8s64sIIIIIIIiI"
+# version, planned, level of the battery, digest of the last error, its text, awake s, inferences, ms in them,
+# longest, overruns, lowest heap, since when this is counted, when it was told last, day of the newest voltage
+_FORMAT = "<BBB8s64sIIIIIIIiI"
 _VOLTS = struct.calcsize(_FORMAT)
+
+#: States of the battery.
+FINE = const(0)
+LOW = const(1)
+CRITICAL = const(2)
+LEVELS = ("fine", "low", "critical")
 
 #: Why the node resets itself, told in the next record.
 PLANNED = ("", "command", "update", "console", "factory", "setup", "safe")
@@ -54,6 +61,7 @@ class Health:
     Attributes:
         cause: of the last reset, as counted.
         mv: voltage of the battery, mV; None if none is measured.
+        level: FINE, LOW or CRITICAL.
     """
 
     def __init__(self, memory, board):
@@ -64,6 +72,7 @@ class Health:
             self._adc = machine.ADC(machine.Pin(board.BATTERY_ADC["pin"]), atten=machine.ADC.ATTN_11DB)
         self.cause = ""
         self.mv = None
+        self.level = FINE
         self._looked = None
         self._planned = 0
         self._digest = self._text = b""
@@ -81,11 +90,11 @@ class Health:
         if len(data) != _VOLTS + 2 * _DAYS or data[0] != _VERSION:
             return
         f = struct.unpack_from(_FORMAT, data)
-        self._planned = f[1]
-        self._digest, self._text = f[2].rstrip(b"\0"), f[3].rstrip(b"\0")
-        self._awake_s, self._inferences, self._inference_ms, self._longest_ms, self._overruns = f[4:9]
-        self._heap_low = min(self._heap_low, f[9])
-        self._since, self._told, self._day = f[10:]
+        self._planned, self.level = f[1:3]
+        self._digest, self._text = f[3].rstrip(b"\0"), f[4].rstrip(b"\0")
+        self._awake_s, self._inferences, self._inference_ms, self._longest_ms, self._overruns = f[5:10]
+        self._heap_low = min(self._heap_low, f[10])
+        self._since, self._told, self._day = f[11:]
         self._volts = array("H", data[_VOLTS:])
 
     def keep(self):
@@ -95,6 +104,7 @@ class Health:
             _FORMAT,
             _VERSION,
             self._planned,
+            self.level,
             self._digest,
             self._text,
             awake_s,
@@ -190,6 +200,21 @@ class Health:
                 self._volts[at] = 0
         self._day = day
         self._volts[0] = self.mv
+
+    def sank(self, limits):
+        """Whether the battery has passed one of the limits since the last call, either way.
+
+        Args:
+            limits: the configuration's ``battery``: ``low_mv`` and ``critical_mv``, each may be None.
+        """
+        if self.mv is None:
+            return False
+        before, level = self.level, FINE
+        for state, limit in ((LOW, limits["low_mv"]), (CRITICAL, limits["critical_mv"])):
+            if limit is not None and self.mv < limit + (_BACK_MV if before >= state else 0):
+                level = state
+        self.level = level
+        return level != before
 
     def trend(self):
         """mV that the battery gains a day, by least squares over up to eight days; None before the second."""

@@ -118,14 +118,14 @@ model|keyword|text|"kws"|!|[1, 32]|model that tells the words
 gate|keyword|object||0|GATE|cheap stages before the model; null: none
 sensor|vibration|text||?!|[1, 16]|name of an accelerometer
 model|vibration|text||!0|[1, 32]|model; null: distance from what was learnt
-samples|vibration|choice|512|!|[64, 128, 256, 512, 1024]|length of a window
-bands|vibration|int|16|!|[1, 64]|frequency bands of an axis
+samples|vibration|choice|512|!|[256, 512, 1024]|length of a window
+bands|vibration|int|16|!|[8, 32]|frequency bands of an axis
 windows|vibration|int|1||[1, 32]|windows that one decision is the mean of
-threshold|vibration|num|3.0||[0, 1000000]|score from which it is an anomaly
-clear|vibration|num|2.0||[0, 1000000]|score below which it is normal again
+threshold|vibration|num|2.0||[0, 1000000]|score from which it is an anomaly
+clear|vibration|num|1.6||[0, 1000000]|score below which it is normal again
 hold|vibration|int|2||[1, 255]|decisions in a row that it takes
 refractory_s|vibration camera|int|60||[0, 86400]|seconds between two events
-learn|vibration|int|20||[0, 65535]|decisions that make up what is normal here
+learn|vibration|int|60||[0, 65535]|decisions that make up what is normal here
 model|camera|text|"person"|!|[1, 32]|model that tells what is seen
 every_s|camera|int|10||[1, 86400]|seconds between two pictures
 threshold|camera|num|0.8||[0, 1]|score from which it counts"""
@@ -148,6 +148,10 @@ every_s||int|3600||[0, 31536000]|seconds that a record waits at most
 poll_s||int|0||[0, 31536000]|seconds between sessions just for commands; 0: none
 filters||list|[]||FILTER 16|the first that fits decides"""
 
+BATTERY = """\
+low_mv||int||0|[1, 60000]|voltage below which it is reported as low; null: not
+critical_mv||int||0|[1, 60000]|below which nothing runs but a look every hour; null: not"""
+
 COMMANDS = """\
 keys||list|[]|!|point 4|whose commands count over the network"""
 
@@ -163,4 +167,5 @@ sensors||list|[]||SENSOR 8|what is attached beside the microphone
 pipelines||list|[{"name": "kws", "kind": "keyword"}]||PIPELINE 6|what is made of it
 rules||list|[]||rule 16|alarms from several events (docs/node.md)
 report||object|{}||REPORT|what is told, and when
+battery||object|{}||BATTERY|what becomes of a battery that runs down
 commands||object|{}||COMMANDS|who may command it over the network"""
