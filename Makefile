@@ -12,11 +12,12 @@ TRAINING := --words "$(WORDS)" --seed $(SEED) $(if $(DATA),--data "$(DATA)") $(i
 
 BOARDED := --board $(BOARD) $(if $(PORT),--port "$(PORT)")
 
-.PHONY: help demo test train firmware flash erase size monitor twin twin-stop release powercut data engine modules bench lint format clean
+.PHONY: help demo test train firmware flash erase size monitor twin twin-stop release powercut provision plan data engine modules bench lint format clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
 	@echo 'variables: DATA=folder WORDS=yes,no SEED=1 ENGINE=packed BOARD=twin PORT=/dev/ttyUSB0 MODEL=kws=file COMPONENTS=folder KEY=file'
+	@echo '           CONFIG=cicada.json SSID=network BROKER=mqtts://host CA=file'
 
 # pip shows its progress bars on a terminal, and only there.
 # A stamp carries the hash of pyproject.toml (changed pins mean a new installation, nothing else does) and how much
@@ -63,6 +64,12 @@ erase: $(SMALL)  ## erase the board's flash
 
 size: $(SMALL)  ## what the image is made of, by component
 	@$(CICADA) size --board $(BOARD)
+
+provision: $(SMALL)  ## tell the node at PORT= its Wi-Fi network SSID= and broker BROKER= (docs/node.md)
+	@$(CICADA) provision $(BOARDED) $(if $(SSID),--ssid "$(SSID)") $(if $(BROKER),--broker "$(BROKER)") $(if $(CA),--ca "$(CA)")
+
+plan: $(STAMP)  ## what the wake plan of CONFIG=file draws on BOARD=; without CONFIG a comparison
+	@$(CICADA) plan --board $(BOARD) $(if $(CONFIG),"$(CONFIG)",--all)
 
 monitor: $(SMALL)  ## serial console of PORT=, or of BOARD=twin
 	@$(CICADA) monitor $(BOARDED)

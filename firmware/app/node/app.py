@@ -60,7 +60,8 @@ class App:
     Attributes:
         memory, health, config, sensors, plan, updates, reporter, work: its parts, see their modules.
         manifest, model: the model that is updated over the air; None where no pipeline has one.
-        why: what woke it, a word of node.plan.
+        why: what the next run of the pipelines answers: what woke it, a word of node.plan, or "done".
+        woken_by: what woke it.
         asked: what is to be done when there is a moment: "reboot", "reload", "update", "setup", "factory".
     """
 
@@ -69,7 +70,7 @@ class App:
         self.health = self.config = self.sensors = self.plan = self.updates = self.reporter = None
         self.commands = self.control = self.console = self.work = None
         self.manifest = self.model = self.model_name = None
-        self.why = ""
+        self.why = self.woken_by = ""
         self.asked = None
         self.safe = False
         self._button = None
@@ -125,7 +126,7 @@ class App:
         self.sensors = Sensors(self.config.data["sensors"], board)
         self.plan = Plan(self.config.data["plan"], board, self.sensors)
         self.plan.restore(memory.section(m.PLAN) if woken else b"")
-        self.why = self.plan.woken(cause, machine.wake_reason(), _wake_pins())
+        self.why = self.woken_by = self.plan.woken(cause, machine.wake_reason(), _wake_pins())
         if woken:
             # Nobody counts while it sleeps: the timer's time is known, anything else by the clock.
             memory.slept_ms += slept_ms if self.why == "timer" else 1000 * max(int(time.time()) - since, 0)

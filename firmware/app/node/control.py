@@ -44,7 +44,7 @@ class Control:
             "board": board.NAME,
             "version": VERSION,
             "plan": app.plan.kind,
-            "woken_by": app.why,
+            "woken_by": app.woken_by,
             "boots": app.memory.boots,
             "events": app.memory.events,
             "safe": app.safe,
@@ -62,7 +62,6 @@ class Control:
 
     def health(self):
         """How it is: dict, as in a health record."""
-        self._app.health.look()
         return self._app.health_record()
 
     def about(self):

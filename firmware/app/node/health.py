@@ -173,9 +173,9 @@ class Health:
 
     def look(self):
         """Measure what changes: the heap each time, the battery once a minute."""
-        free = gc.mem_free()
-        if free < self._heap_low:
-            self._heap_low = free
+        if gc.mem_free() < self._heap_low:
+            gc.collect()  # garbage takes nothing from anybody
+            self._heap_low = min(self._heap_low, gc.mem_free())
         if self._looked is None or time.ticks_diff(time.ticks_ms(), self._looked) >= _LOOK_MS:
             self._looked = time.ticks_ms()
             self._measure()
@@ -258,6 +258,7 @@ class Health:
         Times are in s or ms as their names say, ``duty_percent`` is the share of the time awake since these
         counts began, memory in bytes, ``battery_mv_day`` what the battery gains a day.
         """
+        self.look()
         memory = self._memory
         awake = self._awake_s + time.ticks_diff(time.ticks_ms(), self._woken_ms) // 1000
         passed = int(time.time()) - self._since
