@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cicada.tools.board import load_board
 from cicada.tools.node import device
 from support.configs import EXAMPLE, documents
 from support.twins import micropython
@@ -139,6 +140,48 @@ def test_a_broker_is_not_used_without_the_tls_that_was_meant():
 def test_one_broken_pipeline_leaves_the_others():
     data, errors = check({"pipelines": [{"name": "kws", "kind": "keyword"}, {"name": "x", "kind": "smell"}]})
     assert len(errors) == 1 and [item["name"] for item in data["pipelines"]] == ["kws"]
+
+
+@pytest.mark.parametrize(
+    ("board", "plan", "sentence", "left"),
+    [
+        ("esp32c3", {"cpu_mhz": 240}, "plan: cpu_mhz 240 stops microphone", (0, None, 600)),
+        (
+            "twin",
+            {"kind": "event", "every_s": 0, "wake": [{"on": "button"}]},
+            "plan: this board has no button",
+            (0, None, 600),
+        ),
+        (
+            "esp32",
+            {"cpu_mhz": 160, "every_s": 30, "wake": [{"on": "pin", "pin": 5, "level": 1}, {"on": "button"}]},
+            "plan: pin 5 cannot wake this chip from deep sleep",
+            (0, None, 30),
+        ),
+    ],
+)
+def test_what_the_chip_cannot_do_is_refused_with_its_sentence(board, plan, sentence, left):
+    data, errors = device.check({"plan": plan}, load_board(board))
+    assert len(errors) == 1 and errors[0].startswith(sentence), errors
+    assert (len(data["plan"]["wake"]), data["plan"]["cpu_mhz"], data["plan"]["every_s"]) == left
+    assert device.check(data, load_board(board))[1] == []
+
+
+def test_an_interrupt_that_the_board_knows_need_not_be_told():
+    document = {
+        "sensors": [{"name": "accel", "kind": "adxl345"}],
+        "plan": {"kind": "event", "wake": [{"on": "motion", "sensor": "accel"}]},
+    }
+    assert device.check(document, load_board("twin"))[1] == []
+    assert "set sensors.N.interrupt" in device.check(document, load_board("esp32"))[1][0]
+
+
+@given(documents(), st.sampled_from(["esp32", "esp32s3", "esp32c3", "twin"]))
+@settings(max_examples=60, deadline=None)
+def test_what_is_left_of_any_document_can_be_done_by_the_chip(document, board):
+    data, _ = device.check(document, load_board(board))
+    errors = device.check(json.loads(json.dumps(data)), load_board(board))[1]
+    assert [sentence for sentence in errors if sentence.startswith("plan")] == []
 
 
 @given(documents())

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from cicada.tools.paths import BOARDS
 from support.configs import EXAMPLE
 from support.twins import micropython
 
@@ -12,7 +13,9 @@ DISK = """
 import gc, json, os, vfs
 from node.config import Config, check, schema, shape
 from node.config.store import ConfigError
-from node import brief, fusion, log
+from node import brief, fusion, log, sensors
+from node.plan import wakes
+import board
 brief.forget = lambda *names: None  # what is forgotten could not be found again on this disk
 os.chdir("/")
 vfs.umount("/")
@@ -60,7 +63,7 @@ def refused(call, *arguments):
 
 def run(code: str) -> list[str]:
     """Lines printed by a program with that disk, but for the log's."""
-    lines = micropython(DISK + code).splitlines()
+    lines = micropython(DISK + code, BOARDS / "esp32").splitlines()
     return [line for line in lines if not line.startswith(("I (", "W (", "E ("))]
 
 
@@ -159,11 +162,13 @@ def test_a_wrong_change_leaves_everything_as_it_was():
 found = Config()
 print(refused(found.set, "plan.quiet_s", "soon"), os.listdir("/"))
 print(refused(found.set, "site", "x" * 9000)[:30], os.listdir("/"))
+print(refused(found.set, "plan", {"kind": "event", "wake": [{"on": "pin", "pin": 5}]}), os.listdir("/"))
 print(refused(found.keep), refused(found.revert, ""))
 """)
     assert said == [
         'plan.quiet_s is "soon": give a whole number from 0 to 86400 []',
         'site is "xxxxxxxxxxxxxxxxxxxxx []',
+        "plan: pin 5 cannot wake this chip from deep sleep: wire pin to another []",
         "no configuration is on trial there is no change to take back",
     ]
 

@@ -19,7 +19,10 @@ EXAMPLE: dict[str, Any] = {
     "plan": {
         "kind": "event",
         "every_s": 600,
-        "wake": [{"on": "button"}, {"on": "motion", "sensor": "accel", "threshold_g": 0.25}],
+        "wake": [
+            {"on": "pin", "pin": 32, "level": 0},
+            {"on": "motion", "sensor": "accel", "threshold_g": 0.25},
+        ],
     },
     "sensors": [
         {"name": "accel", "kind": "adxl345", "address": 83, "interrupt": 34},

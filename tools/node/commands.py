@@ -33,6 +33,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
 
     config = actions.add_parser("config", help="check a configuration with the device's own code")
     config.add_argument("file", nargs="?", type=Path, metavar="FILE")
+    config.add_argument("--board", default="twin", help="whose chip must follow the plan (default: twin)")
     config.add_argument("--reference", action="store_true", help="print all keys as Markdown")
     config.add_argument("--write", action="store_true", help="with --reference: into docs/config.md")
     config.set_defaults(run=_config)
@@ -73,6 +74,7 @@ def _asked(parser: argparse.ArgumentParser) -> None:
 
 
 def _config(options: argparse.Namespace) -> int:
+    from cicada.tools.board import load_board
     from cicada.tools.node import device, reference
 
     if options.reference == bool(options.file) or (options.write and not options.reference):
@@ -82,7 +84,7 @@ def _config(options: argparse.Namespace) -> int:
     elif options.reference:
         sys.stdout.write(reference.text())
     else:
-        found = device.read(options.file)
+        found = device.read(options.file, load_board(options.board))
         parts = ", ".join(pipeline["name"] for pipeline in found["pipelines"]) or "none"
         print(f"{options.file}: right; plan '{found['plan']['kind']}', pipelines: {parts}")
     return 0

@@ -17,16 +17,18 @@ from cicada.tools.paths import FIRMWARE
 
 #: Largest file that a device reads, bytes (node/config/store.py).
 LARGEST = 8192
+_THEIRS = ("node", "micropython", "machine")
 
 
 @lru_cache
 def modules() -> SimpleNamespace:
-    """``schema``, ``shape`` and ``check`` of ``node.config``, and ``fusion`` with the check of rules."""
+    """``schema``, ``shape`` and ``check`` of ``node.config``, ``fusion`` with the check of rules, ``wakes`` with
+    that of plans, and ``sensors``.
+    """
+    names = ("config.schema", "config.shape", "config.check", "fusion", "plan.wakes", "sensors")
     with _device():
-        found = {
-            name: importlib.import_module(f"node.config.{name}") for name in ("schema", "shape", "check")
-        }
-        return SimpleNamespace(**found, fusion=importlib.import_module("node.fusion"))
+        found = {name.rpartition(".")[2]: importlib.import_module(f"node.{name}") for name in names}
+        return SimpleNamespace(**found)
 
 
 @contextmanager
@@ -35,32 +37,44 @@ def _device() -> Iterator[None]:
     stand_in = ModuleType("micropython")
     stand_in.const = lambda value: value
     stand_in.native = stand_in.viper = lambda function: function
-    before = {
-        name: module
-        for name, module in sys.modules.items()
-        if name.partition(".")[0] in ("node", "micropython")
-    }
+    before = {name: module for name, module in sys.modules.items() if name.partition(".")[0] in _THEIRS}
     for name in before:
         del sys.modules[name]
     sys.modules["micropython"] = stand_in
+    sys.modules["machine"] = ModuleType("machine")  # imported, not used, by what is needed here
     sys.path.insert(0, str(FIRMWARE / "app"))
     try:
         yield
     finally:
         sys.path.remove(str(FIRMWARE / "app"))
-        for name in [name for name in sys.modules if name.partition(".")[0] in ("node", "micropython")]:
+        for name in [name for name in sys.modules if name.partition(".")[0] in _THEIRS]:
             del sys.modules[name]
         sys.modules.update(before)
 
 
-def check(document: Any) -> tuple[dict[str, Any], list[str]]:
-    """A configuration with its defaults, and sentences about what is wrong in it."""
+def check(document: Any, board: ModuleType | None = None) -> tuple[dict[str, Any], list[str]]:
+    """A configuration with its defaults, and sentences about what is wrong in it.
+
+    Args:
+        document: what the JSON says.
+        board: the board's description; without it what the chip cannot do is not looked at.
+    """
     device = modules()
-    return device.check.document(document, device.fusion.check)
+
+    def impossible(data: dict[str, Any]) -> str | None:
+        interrupt = device.sensors.Sensors(data["sensors"], board).interrupt
+        with _device():  # it imports what it needs when it needs it
+            return device.wakes.check(data["plan"], board, interrupt)
+
+    return device.check.document(document, device.fusion.check, impossible if board else None)
 
 
-def read(path: Path) -> dict[str, Any]:
+def read(path: Path, board: ModuleType | None = None) -> dict[str, Any]:
     """The configuration in a file, complete.
+
+    Args:
+        path: of the file.
+        board: as for :func:`check`.
 
     Raises:
         UserError: it is none that a device would take.
@@ -75,7 +89,7 @@ def read(path: Path) -> dict[str, Any]:
         document = json.loads(data)
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is not JSON: {error}") from error
-    found, errors = check(document)
+    found, errors = check(document, board)
     if errors:
         more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
         raise UserError(f"{path}: {errors[0]}{more}")

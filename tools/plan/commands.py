@@ -50,18 +50,14 @@ def _run(options: argparse.Namespace) -> int:
     if options.all:
         made = {}
         for title, document in presets(board.CHIP).items():
-            config = check(document)[0]
-            wrong = _impossible(config, board)
-            made[title] = wrong or budget(config, board, assumed)
+            config, errors = check(document, board)
+            made[title] = errors[0].removeprefix("plan: ") if errors else budget(config, board, assumed)
         _print_all(made, board, cell)
         _print_assumptions(board, cell, assumed)
         return 0
     if options.config is None:
         raise UserError("no configuration: name a file, or say --all to compare plans")
-    config = read(options.config)
-    wrong = _impossible(config, board)
-    if wrong:
-        raise UserError(f"{options.config}: board '{board.NAME}' cannot follow this plan: {wrong}")
+    config = read(options.config, board)
     made = budget(config, board, assumed)
     _print(made, cell)
     code = _verify(config, board, assumed) if options.verify else 0
@@ -72,14 +68,6 @@ def _run(options: argparse.Namespace) -> int:
         draw(options.png, made, cell)
         print(f"picture: {options.png}")
     return code
-
-
-def _impossible(config: Mapping[str, Any], board: ModuleType) -> str | None:
-    """What of the plan the board's chip cannot do, as ``node.plan`` says it."""
-    from cicada.tools.plan.device import check_plan
-
-    pins = {one["name"]: one.get("interrupt") for one in config["sensors"]}
-    return check_plan(config["plan"], board, pins.get)
 
 
 def _print(made: Budget, cell: Battery) -> None:

@@ -32,12 +32,14 @@ _HEX = "0123456789abcdefABCDEF"
 _ACCELEROMETERS = ("adxl345", "mpu6050", "lis3dh")
 
 
-def document(found, rule=None):
+def document(found, rule=None, plan=None):
     """Check a whole configuration.
 
     Args:
         found: what the JSON says.
         rule: called with each fusion rule; returns a sentence about what is wrong with it, or None.
+        plan: called with the configuration; returns a sentence about what of its wake plan the board cannot
+            do, or None.
 
     Returns:
         ``(data, errors)``: the configuration with its defaults, and a list of sentences. With errors ``data``
@@ -49,6 +51,8 @@ def document(found, rule=None):
         found = {}
     data = _object(found, ROOT[LIMIT], "", errors, rule)
     _together(data, errors)
+    if plan:
+        _possible(data, errors, plan)
     return data, errors
 
 
@@ -307,6 +311,19 @@ def _together(data, errors):
     if plan["kind"] == "event" and not plan["every_s"] and not plan["wake"]:
         _say(errors, 'plan.wake is empty and plan.every_s is 0: nothing would wake the plan "event"')
         plan["every_s"] = 600
+
+
+def _possible(data, errors, impossible):
+    """What of the wake plan the board cannot do is left out; the timer wakes it then."""
+    wrong = impossible(data)
+    if wrong:
+        _say(errors, "plan: " + wrong)
+        plan = data["plan"]
+        plan["cpu_mhz"] = None
+        if impossible(data):
+            plan["wake"] = []
+            if plan["kind"] == "event" and not plan["every_s"]:
+                plan["every_s"] = 600
 
 
 def _named(data, section, errors):

@@ -213,7 +213,7 @@ def _judged(found, known=False):
         return shape.complete(found), []
     from node.config import check
 
-    return check.document(found, _rule)
+    return check.document(found, _rule, _plan)
 
 
 def _forget():
@@ -228,6 +228,16 @@ def _rule(rule):
     from node.fusion import check
 
     return check(rule)
+
+
+def _plan(data):
+    """What of a configuration's wake plan this board cannot do; None if nothing is."""
+    import board
+
+    from node.plan.wakes import check
+    from node.sensors import Sensors
+
+    return check(data["plan"], board, Sensors(data["sensors"], board).interrupt)
 
 
 def _encrypted(document):
