@@ -407,6 +407,7 @@ class App:
         self.memory.crashes += 1
         if self.memory.crashes >= SAFE_FROM + _SAFE_ROUNDS:
             self.memory.crashes = SAFE_FROM - 1
+        log.info("deep sleep for %d ms" % _SAFE_SLEEP_MS)
         self._fall_asleep(_SAFE_SLEEP_MS)
 
     # SLEEP
