@@ -1,4 +1,4 @@
-"""What docs/node.md and docs/uplink.md show: configurations, records, fields and commands as the code has them."""
+"""What docs/node.md and docs/uplink.md show: configurations, records, fields, commands as the code has them."""
 
 from __future__ import annotations
 
