@@ -35,7 +35,7 @@ _OLD, _NEW = "0.1.0", "0.2.0"
 #: Blocks of the built-in model that are repeated to make a .tflite of 62 KB, which then is packed.
 _BLOCKS = (4, 4, 1)
 #: The application change of one line: file, the line, and what becomes of it.
-_CHANGE = ("app.py", 'log.info("listening")', 'log.info("listening with %s" % self.manifest["name"])')
+_CHANGE = ("work.py", 'log.info("listening")', 'log.info("listening with %d pipelines" % len(pipelines))')
 
 
 @dataclass(frozen=True)

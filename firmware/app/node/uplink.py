@@ -22,8 +22,8 @@ from micropython import const
 
 from node import log, records
 from node.net import LinkError
-from node.net.clock import now
 from node.net.mqtt import Client
+from node.updates.release import now
 
 _VERSION = const(1)
 _WINDOW = const(4)  # records in RAM, of 1 KB at most, sent and not yet acknowledged

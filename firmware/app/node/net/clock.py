@@ -15,6 +15,7 @@ from micropython import const
 
 from node import log
 from node.net import LinkError
+from node.updates.release import now
 
 _PORT = const(123)
 _PACKET = const(48)
@@ -47,12 +48,6 @@ def set_clock(host, timeout_s=3):
             raise LinkError("two answers from %s differ by %d s" % (host, seconds - first))
     year, month, day, hour, minute, second, weekday = time.gmtime(seconds - _epoch())[:7]
     machine.RTC().datetime((year, month, day, weekday, hour, minute, second, micros))
-
-
-def now():
-    """Seconds since 1970, None while the clock has not been set."""
-    seconds = time.time() + _epoch()
-    return seconds if seconds >= _EARLIEST else None
 
 
 def _epoch():

@@ -6,8 +6,8 @@ from micropython import const
 
 from node import log
 from node.net import LinkError
-from node.net.clock import now, set_clock
 from node.net.wifi import Wifi
+from node.updates.release import now
 
 _DAY_S = const(86400)
 _AGAIN_S = const(3600)  # a clock that is set can wait for a time server that does not answer
@@ -41,6 +41,8 @@ class Link:
         self._wifi.up(feed=self._feed)
         gc.collect()  # what is done on the network wants room in one piece, for updates 4 KB more than once
         if self._ntp and self._stale():
+            from node.net.clock import set_clock
+
             self._feed()
             try:
                 set_clock(self._ntp)

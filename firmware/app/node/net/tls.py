@@ -115,7 +115,7 @@ def _today():
     """What our clock says of dates."""
     import time
 
-    from node.net.clock import now
+    from node.updates.release import now
 
     if now() is None:
         return ": the clock of this device was never set"

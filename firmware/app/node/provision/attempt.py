@@ -116,7 +116,8 @@ def _reach(mqtt, feed):
 
 def _clock(host, feed):
     """Certificates have dates. A clock that was set stays; without one TLS says what is wrong."""
-    from node.net.clock import now, set_clock
+    from node.net.clock import set_clock
+    from node.updates.release import now
 
     if host and now() is None:
         feed()
