@@ -319,9 +319,10 @@ def test_light_sleep_only_where_it_pays():
     [told] = device(
         """
 plan = Plan(about, board, None)
-print(json.dumps([plan.light_sleep_ms(rate, 32) for rate in (400, 3200, 100)]))
+first = plan.light_ms
+board.LIGHT_SLEEP_US = 3000
+print(json.dumps([first, plan.light_ms]))
 """
     )
-    # 32 frames at 400 Hz last 80 ms: three quarters less 1 ms. At 3200 Hz 6.5 ms of light sleep save 190 mA
-    # ms and cost 2 * 68: it pays by little. At 100 Hz a quarter of a second.
-    assert told == [59, 6, 239]
+    # 1 ms at 68 mA, twice, is what 4.66 ms at 29.2 mA less save; 3 ms are what 13.97 ms save.
+    assert told == [5, 14]

@@ -36,7 +36,7 @@ opened = lambda name: open_model(nn.builtin(name), arena)
 pipelines = [p for p in [make(about, opened, sensors, board) for about in ABOUTS] if p]
 def said(event):
     print("SAID", time.ticks_ms(), json.dumps(event))
-runner = Runner(pipelines, sensors, said, lambda: None, lambda: None, light=LIGHT)
+runner = Runner(pipelines, sensors, said, lambda: None, lambda: None, light_ms=LIGHT)
 BEFORE
 began = time.ticks_ms()
 runner.run(lambda elapsed, quiet: UNTIL)
@@ -155,7 +155,7 @@ def program(
     """A program that runs pipelines; ``before`` and ``after`` come around the run."""
     code = _PROGRAM.replace("SENSORS", repr(sensors or [])).replace("BEFORE", before).replace("AFTER", after)
     code = code.replace("PINS", pictures.PINS)
-    return code.replace("ABOUTS", repr(abouts)).replace("UNTIL", until).replace("LIGHT", repr(light))
+    return code.replace("ABOUTS", repr(abouts)).replace("UNTIL", until).replace("LIGHT", "5" if light else "0")
 
 
 def run(

@@ -75,7 +75,12 @@ class Work:
         log.info("listening")
         # Light sleep stops the console, too: only while nobody is expected to type.
         runner = self.runner = Runner(
-            pipelines, app.sensors, self._event, app.idle, watchdog.feed, self._sampling
+            pipelines,
+            app.sensors,
+            self._event,
+            app.idle,
+            watchdog.feed,
+            app.plan.light_ms if self._sampling else 0,
         )
         runner.restore(memory.section(m.PIPELINES))
         hz = machine.freq()

@@ -18,7 +18,6 @@ from node import log
 
 _IDLE_MS = const(250)
 _COMPLAIN_MS = const(60000)
-_LIGHT_MS = const(10)  # shorter waits are not worth going to sleep for, which takes a ms or two itself
 _STATE = const(1)  # version
 _STATE_BYTES = const(512)
 
@@ -32,7 +31,7 @@ class Runner:
         on_event: takes each event and reading, a dict.
         on_idle: called about every 250 ms.
         feed: of the watchdog.
-        light: whether it may sleep lightly while it waits for an accelerometer or the clock.
+        light_ms: the shortest wait for an accelerometer or the clock that it sleeps lightly in; 0: none.
 
     Attributes:
         pipelines: as given.
@@ -41,13 +40,13 @@ class Runner:
         busy_us: time in front ends, buses, models and decisions in this run.
     """
 
-    def __init__(self, pipelines, sensors, on_event, on_idle, feed, light=False):
+    def __init__(self, pipelines, sensors, on_event, on_idle, feed, light_ms=0):
         self.pipelines = pipelines
         self._sensors = sensors
         self._emit = on_event
         self._idle = on_idle
         self._feed = feed
-        self._light = light
+        self._light_ms = light_ms
         for pipeline in pipelines:
             pipeline.emit = on_event
         self.lost = 0
@@ -183,7 +182,7 @@ class Runner:
         for entry in self._slow:
             wait = min(wait, time.ticks_diff(entry[2], now))
         if wait > 0:
-            if self._light and wait >= _LIGHT_MS:
+            if self._light_ms and wait >= self._light_ms:
                 machine.lightsleep(wait)
             else:
                 time.sleep_ms(wait)

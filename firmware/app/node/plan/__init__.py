@@ -30,9 +30,9 @@ from node.plan.wakes import assign, check  # noqa: F401
 _VERSION = const(1)
 # A sound woke it: so long it may take until the gate or the first model hears one, too.
 _CHECK_MS = const(1500)
+_HUSH_MS = const(500)  # of quiet after that, and it was for nothing
 _LEAST_MS = const(20)  # to sleep
 _RESCUE_MS = const(3600000)  # sleep of a plan whose every wake source has failed
-_LIGHT_LEAST_MS = const(5)
 
 # What answers a wake.
 SESSION = "session"  # status, commands, delivery: no pipeline runs
@@ -127,11 +127,7 @@ class Plan:
         if stage == SAMPLE:
             return lambda elapsed_ms, quiet_ms: elapsed_ms >= least
         if stage == CHECK:
-            # Quiet from the start: a door, not a word. Otherwise as long as there is something to hear.
-            long = quiet or _CHECK_MS
-            return lambda elapsed_ms, quiet_ms: (
-                quiet_ms >= long or (quiet_ms >= elapsed_ms - 50 and elapsed_ms >= _CHECK_MS)
-            )
+            return _checking(quiet or _CHECK_MS)
         return lambda elapsed_ms, quiet_ms: quiet > 0 and quiet_ms >= quiet
 
     def arm(self):
@@ -197,21 +193,16 @@ class Plan:
             log.warn("sensor '%s' cannot wake: %s" % (wake["sensor"], error))
             return False
 
-    def light_sleep_ms(self, rate_hz, fifo):
-        """How long to sleep lightly between two drains of a FIFO; 0 where that does not pay.
+    @property
+    def light_ms(self):
+        """The shortest wait, ms, in which light sleep pays; for waits other than for sound, as I2S stands still.
 
-        The FIFO may fill to three quarters: the rest is for the way out and for a clock that runs slow (the
-        ESP32's by some percent). What a light sleep saves is the idle CPU's current, what it costs is
-        ``board.LIGHT_SLEEP_US`` of the busy one's. I2S stands still meanwhile: not for microphones.
-
-        Args:
-            rate_hz: frames a second.
-            fifo: frames it holds.
+        It saves the idle CPU's current for that long, and costs ``board.LIGHT_SLEEP_US`` of the busy one's:
+        it has to save twice what it costs.
         """
-        power, cost_us = self._board.POWER, self._board.LIGHT_SLEEP_US
-        ms = fifo * 750 // rate_hz - cost_us // 1000
-        pays = (power["cpu_idle"] - power["light_sleep"]) * ms * 1000 > 2 * power["cpu_busy"] * cost_us
-        return int(ms) if pays and ms >= _LIGHT_LEAST_MS else 0
+        power = self._board.POWER
+        cost = 2 * power["cpu_busy"] * self._board.LIGHT_SLEEP_US / 1000
+        return int(cost / (power["cpu_idle"] - power["light_sleep"])) + 1
 
     def state(self):
         """What must survive sleep."""
@@ -223,3 +214,21 @@ class Plan:
         if len(data) == 9 and data[0] == _VERSION:
             due = struct.unpack("<Bq", data)[1]
             self._due = due if due >= 0 else None
+
+
+def _checking(long_ms):
+    """What ends the check of a sound: a moment of quiet, or ``long_ms`` of it once there was something.
+
+    A keyword pipeline is not quiet before its window is full.
+    """
+    before = 0
+    heard = False
+
+    def enough(elapsed_ms, quiet_ms):
+        nonlocal before, heard
+        if quiet_ms < before:  # something broke the quiet
+            heard = True
+        before = quiet_ms
+        return elapsed_ms >= _CHECK_MS and quiet_ms >= (long_ms if heard else _HUSH_MS)
+
+    return enough
