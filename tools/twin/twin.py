@@ -321,6 +321,7 @@ class Twin:
             wakes_at = cpu.fall_asleep()
             while self.chip.meter.now < wakes_at:
                 cpu.sleep_on(min(wakes_at, self._until_us))
+                wakes_at = cpu.look_again(wakes_at)
                 yield
             cpu.wakes += 1
 

@@ -22,6 +22,8 @@ RTC_MEMORY = 2048
 EXT0_WAKE, EXT1_WAKE, TIMER_WAKE, TOUCH_WAKE, ULP_WAKE, GPIO_WAKE = 2, 3, 4, 5, 6, 7
 _SLEEP_PIECE_US = 1_000_000  # so that a paced sleep stays open to the outside
 _FOREVER = 2**62
+#: How far a sensor looks ahead for what wakes the chip, at least; then it is asked again.
+_LOOK_AGAIN_US = 3_600_000_000
 
 
 class Cpu(Peripheral):
@@ -42,6 +44,7 @@ class Cpu(Peripheral):
         self._cause = PWRON_RESET
         self._woken_by, self._woken_pins = 0, ()
         self._sources: dict = {}
+        self._look_us = 0
         self.operations = {
             ops.BOOT: self._boot,
             ops.CLOCK: lambda argument, payload: (0, b""),
@@ -74,7 +77,19 @@ class Cpu(Peripheral):
         self.chip.parts["gpio"].sleep()
         self.chip.parts["networks"].radio(False)
         at, self._woken_by, self._woken_pins = self._first_wake()
+        self._look_us = self.chip.meter.now + _LOOK_AGAIN_US
         return at
+
+    def look_again(self, wakes_at: int) -> int:
+        """When the chip will wake, by what the pins' sources know by now; ``wakes_at`` is what was known."""
+        now = self.chip.meter.now
+        if now < self._look_us:
+            return wakes_at
+        self._look_us = now + _LOOK_AGAIN_US
+        at, woken_by, pins = min(self._pin_wakes(now), default=(_FOREVER, 0, ()))
+        if at < wakes_at:
+            self._woken_by, self._woken_pins = woken_by, pins
+        return min(at, wakes_at)
 
     def sleep_on(self, until_us: int) -> None:
         """Spend a piece of the deep sleep, at most to ``until_us``."""
@@ -114,16 +129,7 @@ class Cpu(Peripheral):
         now, asked, found = self.chip.meter.now, self._sources, []
         if asked.get("us") is not None:
             found.append((now + asked["us"], TIMER_WAKE, ()))
-        if asked.get("ext0") is not None:
-            pin, level = asked["ext0"]
-            found.append((self._level(pin, level, now), EXT0_WAKE, ()))
-        pins, level = asked.get("ext1") or ((), 0)
-        if pins and level:
-            found += [(self._level(pin, 1, now), EXT1_WAKE, (pin,)) for pin in pins]
-        elif pins:
-            found.append((self._all_low(pins, now), EXT1_WAKE, tuple(pins)))
-        pins, level = asked.get("gpio") or ((), 0)
-        found += [(self._level(pin, level, now), GPIO_WAKE, ()) for pin in pins]
+        found += self._pin_wakes(now)
         for name, cause, moments in (
             ("touch", TOUCH_WAKE, self.chip.world.touch),
             ("ulp", ULP_WAKE, self.chip.world.ulp),
@@ -134,6 +140,20 @@ class Cpu(Peripheral):
         # The coprocessor listens, armed or not: its program may stop its timer, and it draws current.
         woke = self.chip.parts["ulp"].first_wake(first[0])
         return (woke, ULP_WAKE, ()) if woke is not None and woke < first[0] and asked.get("ulp") else first
+
+    def _pin_wakes(self, now: int) -> list[tuple[int, int, tuple[int, ...]]]:
+        """When the armed pins wake the chip."""
+        asked, found = self._sources, []
+        if asked.get("ext0") is not None:
+            pin, level = asked["ext0"]
+            found.append((self._level(pin, level, now), EXT0_WAKE, ()))
+        pins, level = asked.get("ext1") or ((), 0)
+        if pins and level:
+            found += [(self._level(pin, 1, now), EXT1_WAKE, (pin,)) for pin in pins]
+        elif pins:
+            found.append((self._all_low(pins, now), EXT1_WAKE, tuple(pins)))
+        pins, level = asked.get("gpio") or ((), 0)
+        return found + [(self._level(pin, level, now), GPIO_WAKE, ()) for pin in pins]
 
     def _level(self, pin: int, level: int, after: int) -> int:
         at = self.chip.parts["gpio"].when(pin, level, after)
