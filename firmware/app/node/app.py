@@ -14,10 +14,10 @@ import board
 import machine
 from micropython import const
 
-from node import VERSION, log, records
+from node import VERSION, log
 from node import memory as m
 from node.config import Config
-from node.health import CRITICAL, LEVELS, SAFE_FROM, Health
+from node.health import CRITICAL, Health
 from node.memory import Memory
 from node.net import LinkError
 from node.plan import SESSION, Plan
@@ -35,9 +35,6 @@ _DEAF_MS = const(5000)  # between two tries with a sensor that does not answer; 
 _DEAF_TRIES = const(20)
 _HOLD_OFF_MS = const(2000)  # before a restart after a crash, so that the console can be read
 _RETRY_MS = const(60000)  # between two looks for an update by firmware that must do nothing else
-_SAFE_SLEEP_MS = const(600000)
-_SAFE_CONSOLE_MS = const(60000)  # awake for whoever comes to look
-_SAFE_ROUNDS = const(6)
 _STEP_MS = const(250)
 _CRITICAL_MS = const(3600000)  # between two looks at a battery that is almost empty
 _ATTENTION_MS = const(30000)  # awake for whoever has typed a command
@@ -62,6 +59,7 @@ class App:
         manifest, model: the model that is updated over the air; None where no pipeline has one.
         why: what the next run of the pipelines answers: what woke it, a word of node.plan, or "done".
         woken_by: what woke it.
+        pressing: whether there is something to do for which a node that never sleeps should stop listening.
         asked: what is to be done when there is a moment: "reboot", "reload", "update", "setup", "factory".
     """
 
@@ -72,7 +70,7 @@ class App:
         self.manifest = self.model = self.model_name = None
         self.why = self.woken_by = ""
         self.asked = None
-        self.safe = False
+        self.safe = self.pressing = False
         self._button = None
         self._typed = None  # when a command was typed last, ticks
         self._checked = 0
@@ -122,6 +120,8 @@ class App:
         self._checked = self.config.checked or 0
         secrets = Secrets()
         if not woken:
+            if self.config.tried():  # before anything of it can crash
+                self.reset("command")
             recover(secrets, self.config)
         self.sensors = Sensors(self.config.data["sensors"], board)
         self.plan = Plan(self.config.data["plan"], board, self.sensors)
@@ -135,6 +135,8 @@ class App:
         for about in self.config.data["pipelines"]:
             self.model_name = self.model_name or about["model"]
         self.updates = Service(memory, self.model_name, woken, self.config.data.get("updates"), wifi)
+        # Firmware that came to cure a crash loop gets its trial.
+        self.safe = self.safe and not self.updates.firmware_on_trial
         self.reporter = Reporter(self.config.data, mqtt, wifi, memory, woken, self)
         self._listen_to_console()
         if self.model_name and not self.safe:
@@ -200,7 +202,9 @@ class App:
             machine.WDT(timeout=2 * _RETRY_MS)
             time.sleep_ms(_RETRY_MS)
         if self.safe:
-            self._mend()
+            from node.safe import mend
+
+            mend(self)
         from node.provision import wanted
 
         if wanted(machine.reset_cause()):
@@ -245,6 +249,7 @@ class App:
                 self._open()
             else:
                 self.updates.confirm(work.words, work.mean_score)
+                self.health.well()
                 if self.updates.model_waits:
                     self._open()
 
@@ -282,7 +287,7 @@ class App:
         """
         self.health.look()
         if self.health.sank(self.config.data["battery"]):
-            self._tell_battery()
+            self.reporter.tell_battery()
         if self.console.poll():
             self._typed = time.ticks_ms()
         held = self._button.poll()
@@ -290,21 +295,27 @@ class App:
             held = "report"
         self.asked = held or self.asked
         self.reporter.poll()
+        self.pressing = self._presses()
         return self.asked is not None
 
-    def _tell_battery(self):
-        level = LEVELS[self.health.level]
-        log.warn("the battery is %s: %d mV" % (level, self.health.mv))
-        self.memory.events += 1
-        about = {"source": "battery", "state": level, "mv": self.health.mv}
-        log.event("battery", self.memory.events, about)
-        about["event"] = "battery"
-        self.reporter.take(about)
+    def _presses(self):
+        """Whether something is due for which a node that never sleeps has to stop listening."""
+        reporter = self.reporter
+        if reporter.uplink and (
+            reporter.urgent or self.config.on_trial or self.health.due(self.config.data["report"]["health_s"])
+        ):
+            return True
+        return self.updates.due()
 
-    def _attend(self):
-        """Stay awake as long as somebody types commands."""
+    def attend(self, ms=None):
+        """Stay awake for ``ms``, or as long as somebody types commands."""
         watchdog = machine.WDT(timeout=_WATCHDOG_MS)
-        while self._typed is not None and time.ticks_diff(time.ticks_ms(), self._typed) < _ATTENTION_MS:
+        began = time.ticks_ms()
+        while True:
+            now = time.ticks_ms()
+            typing = self._typed is not None and time.ticks_diff(now, self._typed) < _ATTENTION_MS
+            if not typing and (ms is None or time.ticks_diff(now, began) >= ms):
+                break
             watchdog.feed()
             if self.idle():
                 self._obey()
@@ -339,7 +350,8 @@ class App:
         Args:
             why: of node.health.PLANNED.
         """
-        self.keep()
+        if self.reporter:
+            self.keep()
         self.health.plan(why)
         machine.reset()
 
@@ -365,7 +377,7 @@ class App:
                 config.keep()  # it worked; there is nobody else to ask
             return
         if self.health.due(config.data["report"]["health_s"]):
-            self.tell_health()
+            self.reporter.tell_health()
         machine.WDT(timeout=_PATIENT_MS)
         reached = reporter.deliver(even_so or config.on_trial)
         if config.on_trial and reached is not None:
@@ -374,47 +386,11 @@ class App:
             elif config.tried():
                 self.reset("command")
 
-    def tell_health(self):
-        """Put a health record into the outbox."""
-        self.reporter.put(records.HEALTH, records.NORMAL, self.health_record())
-        self.health.told()
-
-    def health_record(self):
-        """How the node is: node.health's figures and those of its parts."""
-        found = self.health.record()
-        found["safe"] = self.safe
-        found.update(self.reporter.figures())
-        return found
-
-    def _mend(self):
-        """Safe mode: nothing runs but what can mend the node; it sleeps in between.
-
-        After an hour everything is tried again, and one more crash is enough to come back here.
-        """
-        log.error(
-            "crashed %d times in a row: nothing but updates, reports and the console" % self.memory.crashes
-        )
-        self.update()
-        self.tell_health()
-        self.report(True)
-        watchdog = machine.WDT(timeout=_WATCHDOG_MS)
-        for _ in range(_SAFE_CONSOLE_MS // _STEP_MS):
-            watchdog.feed()
-            if self.idle():
-                self._obey()
-                watchdog = machine.WDT(timeout=_WATCHDOG_MS)
-            time.sleep_ms(_STEP_MS)
-        self.memory.crashes += 1
-        if self.memory.crashes >= SAFE_FROM + _SAFE_ROUNDS:
-            self.memory.crashes = SAFE_FROM - 1
-        log.info("deep sleep for %d ms" % _SAFE_SLEEP_MS)
-        self._fall_asleep(_SAFE_SLEEP_MS)
-
     # SLEEP
 
     def sleep(self):
         """Sleep deeply until what the plan has armed; the next thing to happen is a boot."""
-        self._attend()
+        self.attend()
         self.reporter.leave()
         # What is left of the battery is for saying so, and for coming back when it is charged.
         ms = _CRITICAL_MS if self.health.level == CRITICAL else self.plan.arm()
@@ -424,9 +400,10 @@ class App:
             log.info("quiet for %d ms, deep sleep for %d ms" % (quiet_ms, ms))
         else:
             log.info("deep sleep" + (" for %d ms" % ms if ms else ""))
-        self._fall_asleep(ms)
+        self.fall_asleep(ms)
 
-    def _fall_asleep(self, ms):
+    def fall_asleep(self, ms):
+        """Keep everything, and sleep deeply for ``ms``; None: until something else wakes the chip."""
         memory = self.memory
         memory.sleeps += 1
         memory.asleep = 1

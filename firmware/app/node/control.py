@@ -62,7 +62,7 @@ class Control:
 
     def health(self):
         """How it is: dict, as in a health record."""
-        return self._app.health_record()
+        return self._app.reporter.health_record()
 
     def about(self):
         """What node.net.discovery tells about this node."""

@@ -17,6 +17,7 @@ from micropython import const
 
 from node import log, records
 from node import memory as m
+from node.health import LEVELS
 from node.net import LinkError
 
 _PATIENT_MS = const(60000)  # of the watchdog in a session: longer than any wait in it
@@ -168,6 +169,29 @@ class Reporter:
                 self.outbox.put(kind, priority, records.encode(self._memory.boots, fields))
             except (OSError, ValueError) as error:
                 log.error("outbox: %s" % error)
+
+    def tell_battery(self):
+        """The battery has passed one of its limits."""
+        health = self._app.health
+        level = LEVELS[health.level]
+        log.warn("the battery is %s: %d mV" % (level, health.mv))
+        self._memory.events += 1
+        about = {"source": "battery", "state": level, "mv": health.mv}
+        log.event("battery", self._memory.events, about)
+        about["event"] = "battery"
+        self.take(about)
+
+    def tell_health(self):
+        """Put a health record into the outbox."""
+        self.put(records.HEALTH, records.NORMAL, self.health_record())
+        self._app.health.told()
+
+    def health_record(self):
+        """How the node is: node.health's figures and those of its parts."""
+        found = self._app.health.record()
+        found["safe"] = self._app.safe
+        found.update(self.figures())
+        return found
 
     # Sessions
 
