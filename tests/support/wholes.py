@@ -60,8 +60,13 @@ class Place:
 
 
 @contextlib.contextmanager
-def place(folder: Path) -> Iterator[Place]:
-    """A broker with TLS that lets in nobody without a certificate."""
+def place(folder: Path, settings: tuple[str, ...] = ()) -> Iterator[Place]:
+    """A broker with TLS that lets in nobody without a certificate.
+
+    Args:
+        folder: for its files.
+        settings: further lines of its configuration.
+    """
     authority = trustme.CA()
     certificate = server(authority, folder, HOST, "localhost")
     shown = device(authority)
@@ -84,7 +89,7 @@ def place(folder: Path) -> Iterator[Place]:
         "ntp": None,
     }
     demand = (f"cafile {certificate[0]}", "require_certificate true")
-    with broker.running(folder, certificate, demand) as running:
+    with broker.running(folder, certificate, (*demand, *settings)) as running:
         yield Place(running, files, mqtt, own)
 
 
