@@ -30,6 +30,7 @@ MICROPHONE = {
     "ibuf_ms": 192,
 }
 LED = 2
+BUTTON = 0  # the boot button: low while pressed
 # On the same bus: an accelerometer, whose interrupt pin can wake the chip, and a climate sensor.
 I2C = {"id": 0, "scl": 22, "sda": 21}
 I2C_DEVICES = (

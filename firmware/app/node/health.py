@@ -157,7 +157,9 @@ class Health:
 
     def well(self):
         """It ran as it should: crashes before this do not count any more."""
-        self._memory.crashes = 0
+        if self._memory.crashes:
+            self._memory.crashes = 0
+            self._memory.save()
 
     def failed(self, digest, text):
         """Keep the last error for the next record.
@@ -258,7 +260,9 @@ class Health:
         Times are in s or ms as their names say, ``duty_percent`` is the share of the time awake since these
         counts began, memory in bytes, ``battery_mv_day`` what the battery gains a day.
         """
+        gc.collect()
         self.look()
+        free = gc.mem_free()
         memory = self._memory
         awake = self._awake_s + time.ticks_diff(time.ticks_ms(), self._woken_ms) // 1000
         passed = int(time.time()) - self._since
@@ -271,8 +275,8 @@ class Health:
             "cause": self.cause,
             "crashes": memory.crashes,
             "resets": resets(),
-            "heap_free": gc.mem_free(),
-            "heap_low": self._heap_low,
+            "heap_free": free,
+            "heap_low": min(self._heap_low, free),
             "inferences": self._inferences,
             "inference_ms": self._inference_ms // self._inferences if self._inferences else None,
             "inference_longest_ms": self._longest_ms,

@@ -67,10 +67,10 @@ class Sensors:
         return whole
 
     def get(self, name):
-        """The driver of a sensor; None if it is optional and does not answer (``missing`` says why).
+        """The driver of a sensor; None if it does not answer (``missing`` says why).
 
         Raises:
-            SensorError: it is not optional, or not configured.
+            SensorError: it is not configured, or not optional and asked for the first time.
         """
         if name in self._open:
             return self._open[name]
@@ -83,9 +83,9 @@ class Sensors:
             sensor = self._make(about)
         except SensorError as error:
             sentence = "sensor '%s': %s" % (name, error)
+            self.missing[name] = sentence
             if not about.get("optional"):
                 raise SensorError(sentence)
-            self.missing[name] = sentence
             return None
         self._open[name] = sensor
         return sensor
@@ -93,6 +93,14 @@ class Sensors:
     def interrupt(self, name):
         """Number of the pin that a sensor's interrupt is wired to, or None."""
         return self._about[name].get("interrupt")
+
+    def find(self, name):
+        """Look for a sensor that is read by the clock; True if ``name`` is one and it answers.
+
+        Raises:
+            SensorError: as ``get``.
+        """
+        return self._about[name]["kind"] in _SLOW and self.get(name) is not None
 
     def slow(self):
         """Names and periods (s) of the sensors that are read by the clock, without those that are missing.

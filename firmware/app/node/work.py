@@ -17,6 +17,7 @@ from node.plan import SAMPLE
 
 _WATCHDOG_MS = const(8000)
 _SAMPLE_MS = const(60000)  # after which a sample ends whether there was enough of it or not
+_WELL_MS = const(600000)  # of work that never ends, after which crashes before it do not count
 _PAUSE_MS = const(1000)  # of quiet, in which a session may begin
 
 
@@ -104,16 +105,25 @@ class Work:
         for about in self._app.config.data["pipelines"]:
             try:
                 pipeline = make(about, self._model, self._app.sensors, board)
-                if pipeline is not None:  # its sensor is optional, and missing
+                if pipeline is not None:  # its sensor is missing
                     made.append(pipeline)
             except (SensorError, ValueError, OSError) as error:
-                if self._trial_ms is not None:
-                    raise
-                log.error("pipeline %s does not run: %s" % (about["name"], error))
-                self._app.reporter.take({"event": "error", "source": about["name"], "error": str(error)})
+                self._wrong("pipeline %s does not run" % about["name"], about["name"], error)
+        for about in self._app.config.data["sensors"]:
+            try:
+                self._app.sensors.find(about["name"])
+            except SensorError as error:
+                self._wrong("there are no readings", about["name"], error)
         for name, why in self._app.sensors.missing.items():
             log.warn("going on without %s: %s" % (name, why))
         return made
+
+    def _wrong(self, what, source, error):
+        """Report what cannot run; on trial, raise it."""
+        if self._trial_ms is not None:
+            raise error
+        log.error("%s: %s" % (what, error))
+        self._app.reporter.take({"event": "error", "source": source, "error": str(error)})
 
     def _model(self, name):
         """``(manifest, nn.Model)`` of a pipeline's model: the updated one, or one that is built in."""
@@ -130,8 +140,10 @@ class Work:
             return True
         if self._sampling:
             return self._until(elapsed_ms, quiet_ms) and (runner.done or elapsed_ms >= _SAMPLE_MS)
-        if self._sleepless:  # it stops listening for a moment when there is something to deliver
-            return self._app.reporter.urgent and quiet_ms >= _PAUSE_MS
+        if self._sleepless:  # it stops listening for a moment when something is due
+            if elapsed_ms >= _WELL_MS:
+                self._app.health.well()
+            return self._app.pressing and quiet_ms >= _PAUSE_MS
         return self._until(elapsed_ms, quiet_ms)
 
     def _event(self, record):
