@@ -84,6 +84,15 @@ def story(made, outputs):
 def test_a_class_begins_by_its_average_and_ends_by_it():
     made = Classes(3, -128, 2, 0.9, 0.6, 1, 0)
     assert story(made, [REST, ONE, ONE, ONE, REST, REST, TWO, TWO]) == [(2, 1, 1.0), (4, 0, 0.5), (7, 2, 1.0)]
+
+
+def test_a_class_that_lasts_is_quiet_and_one_that_may_begin_is_not():
+    made = Classes(3, -128, 1, 0.9, 0.6, 2, 0)
+    made.update(ONE, 1000)
+    assert not made.quiet()
+    made.update(ONE, 1001)
+    assert made.current == 1 and made.quiet()
+    made.update(REST, 1002)
     assert not made.quiet()
 
 

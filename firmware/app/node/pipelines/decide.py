@@ -134,8 +134,8 @@ class Classes:
         return change != 0
 
     def quiet(self):
-        """Whether it rests and nothing speaks for a change."""
-        return self.current == 0 and not self._on.pending()
+        """Whether nothing speaks for a change: what lasts and is reported must not keep the node awake."""
+        return not self._on.pending()
 
     def state(self):
         """8 bytes for :meth:`restore`; the history is not among them."""

@@ -150,7 +150,8 @@ class Vibration:
             return self._tell("learning", 0.0)
         score = learned.score(vector)
         change = self._alarm.update(score, int(time.time()))
-        self.quiet = not (self._alarm.on or self._alarm.pending())
+        # An anomaly may last for weeks: once it is reported, it must not keep the node awake.
+        self.quiet = not self._alarm.pending()
         return self._tell("anomaly" if self._alarm.on else "normal", score, change != 0)
 
     def _tell(self, state, score, changed=False):
