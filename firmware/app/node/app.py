@@ -278,7 +278,7 @@ class App:
                 if error.errno != errno.ETIMEDOUT:
                     raise
             log.error("the microphone's bus stands still, trying again in %d ms" % _DEAF_MS)
-            time.sleep_ms(_DEAF_MS)
+            self.attend(_DEAF_MS)
 
     def idle(self):
         """Between two things: console, button, battery, broker; True if the work should end.
