@@ -1,4 +1,4 @@
-"""What docs/node.md and docs/uplink.md show: configurations, records, fields, commands as the code has them."""
+"""What docs/node.md and docs/uplink.md show, beside the code: configurations, records, fields, commands."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ import pytest
 from cicada.tools.board import load_board
 from cicada.tools.node.device import check
 from cicada.tools.paths import FIRMWARE, ROOT
+from cicada.tools.plan.assumptions import Assumptions
+from cicada.tools.plan.batteries import battery
+from cicada.tools.plan.budget import budget
 from cicada.tools.plan.presets import presets
 
 PAGES = ("node.md", "uplink.md")
@@ -68,6 +71,20 @@ def test_the_plan_whose_cost_is_told_is_the_one_on_the_page():
     assert presets()["vibration, 1 s every 10 min"] in documents
 
 
+@pytest.mark.parametrize("page", ["docs/node.md", "README.md"])
+def test_what_plans_cost_is_what_the_command_computes(page):
+    board, cell = load_board("esp32"), battery("2aa-lithium")
+    text = (ROOT / page).read_text(encoding="utf-8")
+    rows = re.findall(r"^\| ([^|]+) \| ([\d.]+) ([mµ])A \| ([\d.]+) (h|days|years) \|", text, re.M)
+    found = {title: (float(current), unit, float(life), span) for title, current, unit, life, span in rows}
+    assert len(found) >= 4 and set(found) <= set(presets("esp32"))
+    for title, (current, unit, life, span) in found.items():
+        average = budget(check(presets("esp32")[title])[0], board, Assumptions()).average_ma
+        assert current == pytest.approx(average * {"m": 1, "µ": 1000}[unit], rel=0.02), title
+        hours = {"h": 1, "days": 24, "years": 8760}[span]
+        assert life == pytest.approx(cell.hours(average) / hours, abs=0.5 if life >= 4 else 0.06), title
+
+
 def test_every_field_of_a_record_on_the_page_is_in_its_tables():
     known = fields("uplink.md", "### Records") | {"vib_score", "air_temperature_c"}
     for record in RECORDS:
@@ -88,7 +105,7 @@ def test_there_is_an_example_of_each_kind_of_event():
 
 def test_the_tables_have_every_field_of_health_and_status_and_no_other():
     health = told("health.py", "record") | told("reporter.py", "figures", "link_figures")
-    health |= told("app.py", "health_record")
+    health |= told("reporter.py", "health_record")
     assert health - fields("node.md", "## Health") == set()
     assert fields("node.md", "## Health") - health == {"report", "health"} & fields("node.md", "## Health")
     status = told("control.py", "status") | told("reporter.py", "link_figures")
