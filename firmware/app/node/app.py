@@ -20,7 +20,7 @@ from node.config import Config
 from node.health import CRITICAL, Health
 from node.memory import Memory
 from node.net import LinkError
-from node.plan import SESSION, Plan
+from node.plan import CHECK, SESSION, Plan
 from node.provision.apply import credentials, recover
 from node.reporter import Reporter
 from node.secrets import Secrets
@@ -211,7 +211,8 @@ class App:
             self.set_up()
         self.prove()
         while True:
-            self.update()
+            if self.plan.stage(self.why) != CHECK:  # what is to be heard does not wait for a server
+                self.update()
             self._work()
             self.why = "done"
             self._obey()
