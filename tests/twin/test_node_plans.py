@@ -1,10 +1,9 @@
-"""The whole node by its wake plans: right wakes, right stages, and several pipelines with a rule over them."""
+"""The whole node by its wake plans: right wakes, right stages, several pipelines, a rule over them."""
 
-import json
+import itertools
 
 import pytest
 
-from cicada.tools.board import load_board
 from cicada.tools.twin.sensors.analog import Curve
 from cicada.tools.twin.sound import Sound
 from cicada.tools.twin.world import Steps, World
@@ -73,7 +72,7 @@ def test_a_vibration_plan_samples_on_the_hour_and_raises_an_alarm_with_the_tempe
         alarms = [record for record in settle(listener, "event", 3) if record["event"] == "alarm"]
     node.sound()
     wakes = moments(node, "cause: deep sleep")
-    gaps = [b - a for a, b in zip(wakes, wakes[1:])]
+    gaps = [b - a for a, b in itertools.pairwise(wakes)]
     assert len(wakes) == 10 and max(gaps) - min(gaps) < 0.05 and abs(gaps[0] - HOUR) < 0.05
     states = [event["state"] for event in node.events("anomaly")]
     assert states == ["learning", "normal", "anomaly"] or states == ["learning", "anomaly"]

@@ -234,28 +234,6 @@ def test_the_heap_is_the_boards(tmp_path):
     assert "no memory" in text
 
 
-def test_listening_allocates_nothing(tmp_path):
-    """The node's own loop, with the collector off: no byte of heap per hop in steady state."""
-    code = (
-        "import gc, board, nn, time, machine\n"
-        "from node.drivers.microphone import Microphone\nfrom node.smoother import Smoother\n"
-        "from node.model import open_model\n"
-        "manifest, model = open_model(nn.builtin('kws'))\n"
-        "f = nn.AudioFrontEnd(20, 49)\ns = Smoother(4, 3, 0.8, 1500)\nm = Microphone(board.MICROPHONE)\n"
-        "w = machine.WDT(timeout=8000)\n"
-        "def hop():\n"
-        "    for i in range(3): m.read(); f.feed(m.buffer)\n"
-        "    now = time.ticks_ms(); w.feed()\n"
-        "    s.update(model.invoke(f.window), now); s.quiet()\n"
-        "for i in range(20): hop()\n"
-        "gc.collect(); gc.disable()\n"
-        "a = gc.mem_alloc()\nfor i in range(50): hop()\nb = gc.mem_alloc()\n"
-        "print('per hop', (b - a) / 50)\n"
-    )
-    text = run_script(code + SLEEP_FOR_EVER, tmp_path, models={"kws": blob()}).text
-    assert float(re.search(r"per hop ([\d.]+)", text).group(1)) == 0, text
-
-
 def test_an_interpreter_that_dies_is_one_clear_line(tmp_path):
     code = "import os\nos.system('kill -9 $PPID')\n"
     with pytest.raises(UserError, match="MicroPython on the twin died .signal SIGKILL."):

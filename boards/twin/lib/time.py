@@ -1,12 +1,11 @@
 """``time`` on the chip's own clock; its epoch is 2000-01-01, as on the ESP32."""
 
-import struct
-
 import _chip
 import _ops
 import utime
 
 _PERIOD = 1 << 30
+_clock = bytearray(8)
 _EPOCH_S = 946684800  # 2000-01-01 in the seconds of 1970, which the interpreter's own functions count
 
 
@@ -45,7 +44,13 @@ def sleep(seconds):
 
 
 def time_ns():
-    return struct.unpack("<q", _chip.call(_ops.DATETIME)[1])[0] * 1000
+    # By hand, so that it costs no memory, as on a chip; int.from_bytes and struct would.
+    _chip.call(_ops.DATETIME, 0, b"", _clock)
+    us, at = 0, 7
+    while at >= 0:
+        us = us << 8 | _clock[at]
+        at -= 1
+    return us * 1000
 
 
 def time():

@@ -186,7 +186,7 @@ class App:
             % (
                 about["name"],
                 about["version"],
-                " ".join(about["labels"]),
+                " ".join(about.get("labels", ())),
                 self.model.size,
                 self.model.arena_size,
                 self.model.engine,
@@ -385,6 +385,7 @@ class App:
             if reached:
                 config.keep()
             elif config.tried():
+                reporter.uplink.forgive()
                 self.reset("command")
 
     # SLEEP

@@ -86,7 +86,7 @@ class Control:
             if pipeline["kind"] == "vibration":
                 found["anomalies"].append(pipeline["name"])
             elif pipeline["model"] == app.model_name and app.manifest:
-                labels = [label for label in app.manifest["labels"] if not label.startswith("_")]
+                labels = [label for label in app.manifest.get("labels", ()) if not label.startswith("_")]
                 found["words"][pipeline["name"]] = labels
         return found
 

@@ -211,12 +211,19 @@ class Health:
         """
         if self.mv is None:
             return False
-        before, level = self.level, FINE
-        for state, limit in ((LOW, limits["low_mv"]), (CRITICAL, limits["critical_mv"])):
-            if limit is not None and self.mv < limit + (_BACK_MV if before >= state else 0):
-                level = state
+        # One by one: a tuple of them would cost memory four times a second.
+        before = self.level
+        if self._below(limits["critical_mv"], before >= CRITICAL):
+            level = CRITICAL
+        elif self._below(limits["low_mv"], before >= LOW):
+            level = LOW
+        else:
+            level = FINE
         self.level = level
         return level != before
+
+    def _below(self, limit, before):
+        return limit is not None and self.mv < limit + (_BACK_MV if before else 0)
 
     def trend(self):
         """mV that the battery gains a day, by least squares over up to eight days; None before the second."""

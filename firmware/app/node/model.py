@@ -28,7 +28,8 @@ What a model is for is its manifest's ``type``; its ``frontend`` says what its i
 type           frontend                                                   output
 =============  =========================================================  ====================================
 ``kws``        ``rate``, ``window_ms``, ``step_ms``, ``channels``,        a score for each of ``labels``, or
-               ``frames``                                                 one score for one label
+               ``frames``                                                 one score for one label; any number
+                                                                          with ``embedding``: true
 ``vad``        the same                                                   a score for each of ``labels``, the
                                                                           first of which is silence
 ``vibration``  ``kind`` = "vibration", ``samples``, ``bands``, ``axes``   a score for each of ``labels``, the
@@ -141,8 +142,8 @@ def input_size(manifest):
     kind = manifest["type"]
     front = _section(manifest, "frontend")
     embedding = manifest.get("embedding")
-    if embedding and kind != "vibration":
-        raise ValueError("model: only a vibration model may have an embedding as its output")
+    if embedding and kind not in ("kws", "vibration"):
+        raise ValueError("model: only a kws or vibration model may have an embedding as its output")
     if not embedding:
         _check_labels(manifest.get("labels"), kind)
     if kind == "vibration":

@@ -118,6 +118,10 @@ class Uplink:
             return report["poll_s"]
         return report["health_s"] + report["every_s"] if report["health_s"] else 0
 
+    def forgive(self):
+        """Forget the sessions that failed: another broker is to be reached, and should be told of us."""
+        self._failed = self._last = 0
+
     # A session
 
     def session(self, linger_ms):

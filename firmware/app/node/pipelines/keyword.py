@@ -49,14 +49,23 @@ class Keyword:
         self.board = board
         front = manifest["frontend"]
         decision = manifest["decision"]
-        self._labels = manifest["labels"]
+        self._labels = manifest.get("labels")
+        self._taught = None
         self.step_ms = front["step_ms"]
         self._frames = front["frames"]
         self._hop = decision["hop_frames"]
         self._late = _BEHIND_MS // self.step_ms if self._hop == self._frames else 0
         self.kept = min(self._frames + self._late, 255)
         self._late = self.kept - self._frames
-        if len(self._labels) > FIRST_WORD:
+        if manifest.get("embedding"):
+            from node.pipelines.taught import Taught
+
+            dims = 1
+            for size in self._model.output_shape:
+                dims *= size
+            self._smoother = self._taught = Taught(self.name, self._model.output_zero_point, dims, decision)
+            self._labels = self._taught.names
+        elif len(self._labels) > FIRST_WORD:
             self._smoother = Smoother(
                 len(self._labels), decision["window"], decision["threshold"], decision["refractory_ms"]
             )
@@ -140,7 +149,7 @@ class Keyword:
 
     def run(self, heard):
         """Look at one hop; True if a word was heard."""
-        if self.ran and not self._open(heard):
+        if self.ran and not (self._taught and self._taught.teaching) and not self._open(heard):
             return self._skip()
         if not self._passing:
             self._passing = True
@@ -161,7 +170,10 @@ class Keyword:
         output = self._model.invoke(self._window[behind])
         self._count(began)
         self.ran = True
-        hit = self._smoother.update(output, heard)
+        if self._taught is None:
+            hit = self._smoother.update(output, heard)
+        else:
+            hit = self._taught.update(output, self._window[behind], heard)
         if hit is None:
             self.quiet = self._smoother.quiet()
             if not self.quiet:
@@ -228,6 +240,16 @@ class Keyword:
     def close(self):
         """What the runner calls when it ends."""
         self._led.value(0)
+
+    def adapt(self, action, label):
+        """As of node.control.Control.adapt: words that are taught, if the model's output is an embedding.
+
+        Raises:
+            ValueError: it is not, or it cannot learn like that.
+        """
+        if self._taught is None:
+            raise ValueError("pipeline '%s' has a model with words of its own" % self.name)
+        return self._taught.adapt(action, label)
 
     def state(self):
         """Nothing of it outlasts a sleep."""

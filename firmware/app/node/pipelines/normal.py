@@ -45,3 +45,12 @@ class Normal:
         """Learn anew."""
         self._baseline.reset()
         self._store.reset()
+
+    def adapt(self, action, label):
+        """As of node.control.Control.adapt: what it has learned, and how to make it learn anew."""
+        if action == "teach":
+            raise ValueError("this pipeline learns what is normal: 'learn' or 'reset'")
+        if action != "status":
+            self.reset()
+        baseline = self._baseline
+        return {"ready": baseline.ready, "learned": baseline.count, "dims": baseline.dims}

@@ -73,14 +73,19 @@ class Vibration:
 
             vector = self._front.features if self._model is None else self._model.invoke(self._front.features)
             self._learned = Normal(self.name, len(vector), about["learn"])
-            self._alarm = Hysteresis(about["threshold"], about["clear"], about["hold"], about["refractory_s"])
+            self._watch()
         self.emit = None
         self.due = False
         self.deadline = 0
         self.quiet = True
         self.heard = self.ran = False
         self.windows = self.longest_ms = self.inferences = 0
-        self._told = None  # the state that was reported last, of a pipeline that learns
+
+    def _watch(self):
+        """Begin to compare with what is normal."""
+        about = self._about
+        self._alarm = Hysteresis(about["threshold"], about["clear"], about["hold"], about["refractory_s"])
+        self._told = None  # the state that was reported last
 
     def attach(self, sensor):
         """Begin anew with an accelerometer."""
@@ -164,6 +169,19 @@ class Vibration:
             return False  # as it should be, and as it was before this boot for all we know
         self.emit({"event": "anomaly", "source": self.name, "state": state, "score": round(score, 2)})
         return True
+
+    def adapt(self, action, label):
+        """As of node.control.Control.adapt.
+
+        Raises:
+            ValueError: it learns nothing, or not that.
+        """
+        if self._learned is None:
+            raise ValueError("pipeline '%s' has a model that says what it is: it learns nothing" % self.name)
+        answer = self._learned.adapt(action, label)
+        if action != "status":
+            self._watch()
+        return answer
 
     def close(self):
         """What the runner calls when it ends: what was learned goes to flash, so that it outlasts a sleep."""
