@@ -86,10 +86,11 @@ def test_the_target_holds_and_two_years_on_two_lithium_cells():
     assert 1.3 * 8760 < battery("2aa-alkaline").hours(made.average_ma) < 2 * 8760
 
 
-@pytest.mark.parametrize("every", [120, 600])
-def test_the_twin_agrees(every):
-    found = verify(changed(VIBRATION, every_s=every), load_board("esp32"), Assumptions(), cycles=3)
-    assert found.wakes == 2
+@pytest.mark.parametrize("title", presets())
+def test_the_application_on_the_twin_agrees(title):
+    """Two cycles of each plan: by the clock, by sounds and by knocks 20 times a day, and for ever."""
+    found = verify(complete(presets()[title]), load_board("esp32"), Assumptions())
+    assert found.wakes == (0 if title == "always listening" else 2)
     assert abs(found.off) < 0.05, found
     assert found.holds
 
@@ -106,7 +107,8 @@ def test_other_boards_figures_count():
     config = changed(VIBRATION)
     currents = {name: budget(config, load_board(name), BARE).average_ma for name in ("esp32", "esp32c3")}
     assert currents["esp32c3"] < currents["esp32"]
-    found = verify(config, load_board("esp32c3"), Assumptions(), cycles=2)
+    c3 = complete(presets("esp32c3")["vibration, 1 s every 10 min"])
+    found = verify(c3, load_board("esp32c3"), Assumptions())
     assert found.holds and found.twin_ma < 0.06
 
 
@@ -162,6 +164,22 @@ def test_what_is_missing_is_said(words, says):
         command(*words)
 
 
-def test_only_what_comes_round_by_itself_can_be_verified():
-    with pytest.raises(UserError, match="kind 'sample'"):
-        verify(complete(presets()["woken by sound"]), load_board("esp32"), Assumptions())
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"pipelines": [{"name": "a", "kind": "keyword", "model": "none"}]}, "model 'none' is not in"),
+        ({"sensors": [{"name": "t", "kind": "ds18b20", "pin": 4}], "pipelines": []}, "no ds18b20 is wired"),
+        ({"plan": {"kind": "event", "wake": [{"on": "button"}]}}, "nothing here wakes this plan"),
+    ],
+)
+def test_what_cannot_be_run_on_the_twin_is_said(changes, says):
+    with pytest.raises(UserError, match=says):
+        verify(complete({"schema": 1, **changes}), load_board("esp32"), Assumptions())
+
+
+def test_a_node_that_does_not_work_as_planned_is_no_proof():
+    """A sensor that is on no bus: the node would sleep well, and nothing would be measured."""
+    board = load_board("esp32")
+    board.SPI = None
+    with pytest.raises(UserError, match="did not run"):
+        verify(complete(VIBRATION), board, Assumptions())

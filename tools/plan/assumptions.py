@@ -16,10 +16,15 @@ class Assumptions:
     wakes: float = _option(20, "wakes a day by sound, motion, pin or button")
     events: float = _option(2, "events a day that are told at once, a radio session each")
     python_ms: float = _option(
-        100, "from main.py to the first sample: imports and configuration, interpreted"
+        100,
+        "from main.py to the first sample: interpreted code, 75 of it the check of a full-size keyword model;"
+        " counted in an emulator at 8 ns an instruction",
     )
-    script_ms: float = _option(20, "interpreted code of a wake beside that")
-    inference_ms: float = _option(30, "a model's inference at the booted frequency (0 without a model)")
+    script_ms: float = _option(40, "interpreted code and console output of a wake beside that")
+    normal_ms: float = _option(
+        68, "comparing a window with what is normal, interpreted (without a model that has labels)"
+    )
+    inference_ms: float = _option(30, "inference of a model that is not built in, at the booted frequency")
     heard: float = _option(0.1, "share of the time in which a level gate is open")
     join_ms: float = _option(1200, "radio on, associating and getting an address, receiving")
     session_ms: float = _option(1500, "TLS handshake and delivery: CPU busy, receiver on")

@@ -11,12 +11,15 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
+from cicada.tools.paths import FIRMWARE
 from cicada.tools.plan.assumptions import Assumptions
 from cicada.tools.plan.sensors import armed_ma, running_ma, standby_ma, transfer_us
 from cicada.tools.twin.ulpcore import ADC_CYCLES, HZ
 
 DAY = 86_400.0
 _SETTLE_S = 1.5  # from opening the microphone to the first window that counts: 49 + 25 frames of 20 ms
+_HUSH_S = 0.5  # of quiet after that, and a wake by sound was for nothing (node.plan)
+_FIFO = 32  # frames
 _FLASH_RECORD = 256  # bytes of a record with its head
 
 
@@ -94,7 +97,7 @@ class _Parts:
             seconds = max(self.plan["for_ms"] / 1000, one["samples"] * one["windows"] / about["rate_hz"])
             frames = seconds * about["rate_hz"]
             reading = frames * transfer_us(about) / 1e6
-            drains = frames / (0.75 * 32)
+            drains = frames / (0.5 * _FIFO)  # node.pipelines.motion: when half of it is full
             falling = drains * self.board.LIGHT_SLEEP_US / 1e6
             phases += [
                 Phase("sampling: bus", reading, busy + running),
@@ -103,8 +106,23 @@ class _Parts:
             ]
             phases.append(Phase("features", self._features(one, seconds * about["rate_hz"]), busy + running))
             if one["model"] is not None:
-                phases.append(Phase("inference", self.assumed.inference_ms / 1000, busy + self.standby()))
+                phases.append(Phase("inference", self._inference(one["model"]), busy + running))
+            else:
+                phases.append(Phase("comparing", self.assumed.normal_ms / 1000, busy + running))
         return phases
+
+    def _inference(self, model: str) -> float:
+        """Time of an inference at the booted frequency, s: a built-in model says how many instructions."""
+        from cicada.tools.packed import PackedModel
+        from cicada.tools.runtimes import is_packed
+        from cicada.training.container import unpack
+
+        path = FIRMWARE / "models" / f"{model}.cmod"
+        data = bytes(unpack(path.read_bytes())[1]) if path.is_file() else b""
+        if not is_packed(data):
+            return self.assumed.inference_ms / 1000
+        cycles = PackedModel(data).instructions * self.board.CYCLES["per_instruction"]
+        return cycles / self.board.CPU_HZ
 
     def _features(self, one: Mapping[str, Any], frames: float) -> float:
         from cicada.tools.vibration import instructions
@@ -121,7 +139,7 @@ class _Parts:
         inferring = 0.0
         for one in self.hearing:
             share = self.assumed.heard if one["gate"] else 1.0
-            inferring += share * 10 * seconds * self.assumed.inference_ms / 1000 * self.scale
+            inferring += share * 10 * max(seconds - _SETTLE_S, 0) * self._inference(one["model"]) * self.scale
         rest = seconds - features - inferring
         return [
             Phase("features", features, busy + extra),
@@ -199,6 +217,8 @@ def budget(config: Mapping[str, Any], board: ModuleType, assumed: Assumptions) -
         kinds = [(DAY / plan["every_s"], parts.boot() + parts.sampling() + _ears(parts, plan))]
     else:
         kinds = [(assumed.wakes, parts.boot() + _answer(parts, plan))]
+        if _by_sound(parts, plan):  # what was worth telling is listened to for longer
+            kinds.append((assumed.events, parts.listening(plan["quiet_s"])))
         if plan["every_s"]:
             kinds.append((DAY / plan["every_s"], parts.boot() + parts.sampling()))
     sessions = parts.sessions()
@@ -226,9 +246,13 @@ def _ears(parts: _Parts, plan: Mapping[str, Any]) -> list[Phase]:
 
 def _answer(parts: _Parts, plan: Mapping[str, Any]) -> list[Phase]:
     """What answers a wake by sound or motion; see ``node.plan``."""
-    if any(wake["on"] == "sound" for wake in plan["wake"]) and parts.hearing:
-        return parts.listening(_SETTLE_S + plan["quiet_s"])
+    if _by_sound(parts, plan):
+        return parts.listening(_SETTLE_S + _HUSH_S)
     return parts.sampling() + _ears(parts, plan)
+
+
+def _by_sound(parts: _Parts, plan: Mapping[str, Any]) -> bool:
+    return any(wake["on"] == "sound" for wake in plan["wake"]) and bool(parts.hearing)
 
 
 def _notes(charges: Mapping[str, float]) -> list[str]:

@@ -6,6 +6,8 @@ from typing import Any
 
 #: A free pin that can wake the chip, for the accelerometer's interrupt.
 _INTERRUPT = {"esp32": 34, "esp32s3": 12, "esp32c3": 3}
+#: How it is wired, where not by I2C. Reading by SPI takes a tenth of the time.
+_WIRED = {"esp32": {"bus": "spi", "cs": 5}}
 _VIBRATION = {"name": "vib", "kind": "vibration", "sensor": "accel"}
 _KEYWORD = {"name": "kws", "kind": "keyword", "model": "kws"}
 _REPORT = {"health_s": 86_400}
@@ -15,6 +17,7 @@ _MQTT = {"host": "broker.example", "ca": "/ca.pem"}
 def presets(chip: str = "esp32") -> dict[str, dict[str, Any]]:
     """Title -> configuration for a board with that chip; the third is that of ``docs/node.md``."""
     accel = {"name": "accel", "kind": "adxl345", "rate_hz": 400, "interrupt": _INTERRUPT[chip]}
+    accel |= _WIRED.get(chip, {})
     common = {"schema": 1, "mqtt": _MQTT, "report": _REPORT}
     sound = {"on": "sound", "pin": 36, "threshold_mv": 40, "every_ms": 20}
     motion = {"on": "motion", "sensor": "accel", "threshold_g": 0.5}
