@@ -73,7 +73,7 @@ def test_images_are_the_application_with_changes():
     same = firmware("1.2.3", 5, {})
     who = identity.read(same.data)
     assert (who.version, who.security, who.board) == ("1.2.3", 5, "twin")
-    other = firmware("1.2.3", 5, {}, [Change("main.py", "node.run()", "node.run()\nprint(1)")])
+    other = firmware("1.2.3", 5, {}, [Change("main.py", "import node\n", "import node\n\nprint(1)\n")])
     assert other.data != same.data and firmware("1.2.3", 5, {}).data == same.data
     with pytest.raises(UserError, match="0 times in firmware/app/main.py, not once"):
         firmware("1", 0, {}, [Change("main.py", "nowhere", "")])

@@ -16,6 +16,7 @@ import trustme
 
 from cicada.tools.board import load_board
 from cicada.tools.node import envelope
+from cicada.tools.twin import factory
 from cicada.tools.twin.twin import Twin
 from cicada.tools.twin.world import Network, World
 from support import broker, updates
@@ -117,7 +118,7 @@ class Whole:
         board: ModuleType = BOARD,
     ) -> None:
         if flash is None:
-            flash = updates.flash(image, dict(config or {}), b"", files)
+            flash = _empty(image) if config is None else updates.flash(image, dict(config), b"", files)
         self.twin = Twin(flash, board, world or World(QUIET))
         self._counter = 1000
 
@@ -179,6 +180,11 @@ class Whole:
     def sound(self) -> None:
         """Nothing has gone wrong that was not meant to."""
         assert "Traceback" not in self.twin.text, self.twin.text
+
+
+def _empty(image: bytes | None) -> bytes:
+    """Flash of a board that was just made."""
+    return factory.flash({"ota_0": image or updates.firmware()})
 
 
 def settle(listener: Listener, name: str, count: int) -> list[dict[str, Any]]:

@@ -127,10 +127,19 @@ class Reporter:
             self._filters = Filters(found["report"])
             self._filters.restore(memory.section(m.FILTERS))
             self.outbox = Waiting(memory.section(m.OUTBOX) if woken else b"")
+            if not woken:
+                self._open()
             self._linger_ms = mqtt["linger_ms"]
             self._link = Link(wifi, mqtt["ntp"], self.feed)
             self.uplink = Uplink(mqtt, found["report"], self.outbox, self._link, self)
             self.uplink.restore(memory.section(m.UPLINK))
+
+    def _open(self):
+        """Open the outbox before anything listens: making it takes most of a second, and sound is lost."""
+        try:
+            self.outbox.pending()
+        except OSError as error:
+            log.error("outbox: %s" % error)
 
     # What happened
 

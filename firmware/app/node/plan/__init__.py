@@ -109,7 +109,7 @@ class Plan:
 
     def stage(self, why):
         """Which stage answers a wake: SESSION, CHECK, SAMPLE or LISTEN."""
-        if why in _STAGES:
+        if why in _STAGES and (self.kind != "listen" or why == "button"):
             return _STAGES[why]
         return LISTEN if self.kind == "listen" else SAMPLE
 
