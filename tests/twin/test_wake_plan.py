@@ -8,6 +8,10 @@ import json
 import numpy as np
 
 from cicada.tools.board import load_board
+from cicada.tools.node.device import check
+from cicada.tools.plan import verify
+from cicada.tools.plan.presets import presets
+from cicada.tools.twin.chip import ops as _ops
 from cicada.tools.twin.sensors.motion import Motion
 from cicada.tools.twin.sound import Played, Sound
 from cicada.tools.twin.twin import Twin
@@ -100,3 +104,27 @@ def test_the_period_holds_whatever_time_the_work_takes(tmp_path):
     boots = [at for at, _ in twin.resets][1:]
     assert all(abs(b - a - 60) < 0.01 for a, b in itertools.pairwise(boots))
     assert len(boots) == 9
+
+
+def test_a_wake_by_the_clock_looks_into_the_flash_seldom():
+    """What one wake of the vibration plan reads: the configuration and what was learned, no modules."""
+    config = check(presets()["vibration, 1 s every 10 min"])[0]
+    board = verify.figures_of(load_board("esp32"))
+    around = verify.world(config, [])
+    around.devices = verify.wired(config)
+    twin = Twin(verify.flash(config, board), board, around)
+    twin.power_on()
+    try:
+        assert twin.run_until(lambda: twin.wakes == 2 and twin.hears, 1300)
+        storage, reads = twin.chip.parts["storage"], []
+        operation = _ops.PARTITION_READ
+        twin.chip._handlers[operation] = lambda *asked: (
+            reads.append(asked) or storage.operations[operation](*asked)
+        )
+        began = twin.chip.meter.now
+        assert twin.run_until(lambda: twin.wakes == 3, 700)
+    finally:
+        twin.power_off()
+    busy = [s for s in twin.chip.meter.stretches if s.start >= began and s.state == "cpu_busy"]
+    assert 0 < len(reads) < 300, len(reads)  # some 2,000 while imports looked there
+    assert sum(s.end - s.start for s in busy) < 60_000 + board.BOOT_MS * 1000

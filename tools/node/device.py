@@ -22,8 +22,8 @@ _THEIRS = ("node", "micropython", "machine")
 
 @lru_cache
 def modules() -> SimpleNamespace:
-    """``schema``, ``shape`` and ``check`` of ``node.config``, ``fusion`` with the check of rules, ``wakes`` with
-    that of plans, and ``sensors``.
+    """``schema``, ``shape`` and ``check`` of ``node.config``, ``fusion`` with the check of rules, ``wakes``
+    with that of plans, and ``sensors``.
     """
     names = ("config.schema", "config.shape", "config.check", "fusion", "plan.wakes", "sensors")
     with _device():

@@ -59,8 +59,8 @@ BATTERIES = {
     "2aa-lithium": Battery(
         "2 AA lithium cells", 3000, 2.8, 0.95, 0.85, 0.01,
         "Energizer's figures for the L91: 3000 mAh at any drain, 90 % of it after 15 years at 21 degrees,"
-        " which is 0.7 % a year; 1.4 V on average is on the safe side, on a light drain it is 1.5 and more (Linden,"
-        " Handbook of Batteries, figures 14.74 and 14.75)",
+        " which is 0.7 % a year; 1.4 V on average is on the safe side, on a light drain it is 1.5 and more"
+        " (Linden, Handbook of Batteries, figures 14.74 and 14.75)",
     ),
     "cr123a": Battery(
         "CR123A lithium cell", 1500, 2.9, 0.9, 0.85, 0.01,
