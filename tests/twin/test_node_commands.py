@@ -13,7 +13,7 @@ from cicada.training.embedding import cut
 from cicada.training.pack import pack
 from support import piped, updates
 from support.twins import QUIET, loud
-from support.wholes import WIFI, Whole, commanded, config, moments, place, settle
+from support.wholes import DEVICE, WIFI, Whole, commanded, config, moments, place, settle
 from support.zoo.model import Model, Quant
 
 ACCEL = {"name": "accel", "kind": "adxl345", "rate_hz": 400, "range_g": 4}
@@ -102,8 +102,21 @@ def test_a_broker_is_changed_and_kept_or_given_up(image, there):
         node.until("listening")
         assert node.ask("config get mqtt.host")["value"] == "broker.test"
         health = node.ask("health")
-        answers = settle(listener, "answer", 2)
-    assert [answer["ok"] for answer in answers] == [True, True]
+        # Sound over the network; the same envelope again and a stranger's are worth nothing.
+        commanded(listener, node, "capture", source="microphone", ms=300)
+        again = node.envelope("status")
+        for _ in range(2):
+            listener.client.publish(f"cicada/{DEVICE}/command", again, qos=1)
+        listener.client.publish(f"cicada/{DEVICE}/command", again[:-1] + bytes([again[-1] ^ 1]), qos=1)
+        node.until("command refused", 100, count=2)
+        node.until("deep sleep for")
+        answers = settle(listener, "answer", 4)
+    capture = Capture()
+    for payload in [payload for name, payload, _ in listener.messages if name == "capture"]:
+        capture.message(payload)
+    assert capture.complete and len(capture.data) == 2 * 16000 * 300 // 1000
+    assert capture.data in world.sound.samples(0, int(node.twin.now * 16000)).tobytes()
+    assert [answer["ok"] for answer in answers] == [True] * 4 and answers[2]["id"] == 1003
     assert health["resets"]["hard"] == 0 and health["resets"]["planned"] >= 3 and health["crashes"] == 0
     assert len(moments(node, "uplink: ")) >= 3
 

@@ -143,3 +143,18 @@ def test_a_sensor_that_is_missing_costs_its_pipeline_only(image, server):
     assert {reading["source"] for reading in readings} == {"air"}
     assert all(reading["temperature_c"] == pytest.approx(25, abs=0.5) for reading in readings)
     assert status["missing"] == ["cellar", "gone", "roof"]
+
+
+def test_a_node_that_never_sleeps_tells_how_it_is_without_an_event(image, server):
+    """It stops listening for a moment when something is due; with a connection that stays, for health alone."""
+    mqtt, hosts = plain(server)
+    report = {"health_s": 60, "every_s": 60, "poll_s": 45}
+    for stay, runs in ((False, 8), (True, 4)):
+        found = config(wifi=WIFI, mqtt=mqtt | {"stay": stay}, plan={"quiet_s": 0}, report=report)
+        with Listener(server) as listener, Whole(found, World(QUIET, hosts=hosts), image=image) as node:
+            node.rest(140)
+            health = settle(listener, "health", 2)
+        node.sound()
+        assert 2 <= len(health) <= 4 and node.twin.wakes == 0
+        assert 2 <= len(moments(node, "listening")) <= runs
+        assert health[-1]["awake_s"] >= 60
