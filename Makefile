@@ -12,7 +12,7 @@ TRAINING := --words "$(WORDS)" --seed $(SEED) $(if $(DATA),--data "$(DATA)") $(i
 
 BOARDED := --board $(BOARD) $(if $(PORT),--port "$(PORT)")
 
-.PHONY: help demo test train firmware flash erase size monitor twin twin-stop release powercut provision plan data engine modules bench lint format clean
+.PHONY: help demo test train firmware flash erase size monitor twin twin-stop release powercut week provision plan data engine modules bench lint format clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -65,7 +65,7 @@ erase: $(SMALL)  ## erase the board's flash
 size: $(SMALL)  ## what the image is made of, by component
 	@$(CICADA) size --board $(BOARD)
 
-provision: $(SMALL)  ## tell the node at PORT= its Wi-Fi network SSID= and broker BROKER= (docs/node.md)
+provision: $(SMALL)  ## tell the node at PORT= its Wi-Fi network SSID= and broker BROKER= (docs/uplink.md)
 	@$(CICADA) provision $(BOARDED) $(if $(SSID),--ssid "$(SSID)") $(if $(BROKER),--broker "$(BROKER)") $(if $(CA),--ca "$(CA)")
 
 plan: $(STAMP)  ## what the wake plan of CONFIG=file draws on BOARD=; without CONFIG a comparison
@@ -92,6 +92,9 @@ modules: $(STAMP)  ## build MicroPython with the C modules for this machine and 
 bench: $(STAMP)  ## what the engine (of MODELS=folder, too) and updates cost
 	@$(CICADA) bench $(if $(MODELS),--models "$(MODELS)")
 	@$(CICADA) bench updates
+
+week: $(STAMP)  ## a simulated week of a node on the twin: table and picture in build/week
+	@CICADA_WEEK=7 $(VENV)/bin/python -m pytest -s tests/week
 
 test: $(STAMP)  ## the whole test suite
 	@$(VENV)/bin/python -m pytest $(PYTEST)

@@ -110,12 +110,16 @@ def test_button_and_accelerometer_share_the_esp32():
         ("esp32", [SOUND, SOUND], "one pin"),
         ("esp32", [dict(SOUND, pin=25)], "32 to 39"),
         ("esp32c3", [BUTTON], "pin 9 cannot wake this chip"),
-        ("twin", [BUTTON], "no button"),
     ],
 )
 def test_what_a_chip_cannot_do_is_said_in_one_sentence(board, sources, says):
     told = refused(board, *sources)
     assert says in told and "\n" not in told
+
+
+def test_a_board_without_a_button_is_not_woken_by_one():
+    bare = SimpleNamespace(NAME="bare", CHIP="esp32")
+    assert "no button" in wakes.check(dict(PLAN, wake=[BUTTON]), bare, lambda name: None)
 
 
 def test_a_sensor_without_an_interrupt_pin_is_said():

@@ -44,7 +44,9 @@ def counting():
             gc.enable()
             print("HEAP", list(_seen[61:160]))
 """
-    rest = "\nimport gc\nfrom array import array\n_seen, _count = array('i', bytes(800)), array('i', bytes(4))\n"
+    rest = (
+        "\nimport gc\nfrom array import array\n_seen, _count = array('i', bytes(800)), array('i', bytes(4))\n"
+    )
     return measuring("node/app.py", "        self.health.look()\n        if self.health.sank", code, rest)
 
 

@@ -148,7 +148,7 @@ class Board:
         return int(found[-1])
 
     def left(self) -> bytes:
-        """Its flash now, with a configuration that asks for nothing: without one it would offer to be set up."""
+        """Its flash now, with an empty configuration: without one it would offer to be set up."""
         vfs = factory.table()["vfs"]
         data = bytearray(self.twin.flash.snapshot().data)
         files = factory.file_system({"cicada.json": b"{}"})

@@ -244,11 +244,13 @@ class App:
                     raise ValueError("a sensor sends nothing" if self.config.data["sensors"] else _SILENT)
                 self.updates.probe()
             except (OSError, ValueError, RuntimeError, MemoryError, LinkError) as error:
+                self.reporter.tell_update(self.updates.firmware_on_trial, "failed", error)
                 if self.updates.firmware_on_trial:
                     self.health.plan("update")
                 self.updates.fail(error, work.words, work.mean_score)
                 self._open()
             else:
+                self.reporter.tell_update(self.updates.firmware_on_trial, "confirmed")
                 self.updates.confirm(work.words, work.mean_score)
                 self.health.well()
                 if self.updates.model_waits:

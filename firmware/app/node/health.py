@@ -11,6 +11,7 @@ Counts of resets outlive a loss of power in NVS; everything else is kept in RTC 
 
 import gc
 import struct
+import sys
 import time
 from array import array
 
@@ -99,6 +100,7 @@ class Health:
 
     def keep(self):
         """Put it into the node's memory, whose ``save`` writes it."""
+        self._follow_clock()
         awake_s = self._awake_s + time.ticks_diff(time.ticks_ms(), self._woken_ms) // 1000
         head = struct.pack(
             _FORMAT,
@@ -252,8 +254,18 @@ class Health:
 
     # The record
 
+    def _follow_clock(self):
+        """Move what was noted by a clock that was set since."""
+        clock = sys.modules.get("node.net.clock")
+        if clock and clock.moved:
+            self._since += clock.moved
+            if self._told >= 0:
+                self._told += clock.moved
+            clock.moved = 0
+
     def due(self, every_s):
         """Whether it is time to tell; ``every_s`` 0: never."""
+        self._follow_clock()
         passed = int(time.time()) - self._told
         return every_s > 0 and (self._told < 0 or not 0 <= passed < every_s)
 
@@ -270,6 +282,7 @@ class Health:
         gc.collect()
         self.look()
         free = gc.mem_free()
+        self._follow_clock()
         memory = self._memory
         awake = self._awake_s + time.ticks_diff(time.ticks_ms(), self._woken_ms) // 1000
         passed = int(time.time()) - self._since

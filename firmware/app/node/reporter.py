@@ -15,7 +15,7 @@ import machine
 from esp32 import Partition
 from micropython import const
 
-from node import log, records
+from node import VERSION, log, records
 from node import memory as m
 from node.health import LEVELS
 from node.net import LinkError
@@ -189,6 +189,21 @@ class Reporter:
         log.event("battery", self._memory.events, about)
         about["event"] = "battery"
         self.take(about)
+
+    def tell_update(self, firmware, result, why=None):
+        """What was on trial has proved itself, or not.
+
+        Args:
+            firmware: whether it is firmware; else a model.
+            result: "confirmed" or "failed".
+            why: for a failure.
+        """
+        found = {"update": "firmware" if firmware else "model", "result": result, "version": VERSION}
+        if not firmware and self._app.manifest:
+            found["version"] = self._app.manifest["version"]
+        if why is not None:
+            found["why"] = str(why)[:128]
+        self.put(records.UPDATE, records.HIGH, found)
 
     def tell_health(self):
         """Put a health record into the outbox."""

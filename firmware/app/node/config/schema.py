@@ -120,7 +120,7 @@ sensor|vibration|text||?!|[1, 16]|name of an accelerometer
 model|vibration|text||!0|[1, 32]|model; null: distance from what was learnt
 samples|vibration|choice|512|!|[256, 512, 1024]|length of a window
 bands|vibration|int|16|!|[8, 32]|frequency bands of an axis
-windows|vibration|int|1||[1, 32]|windows that one decision is the mean of
+windows|vibration|int|1||[1, 32]|windows that one wake of a sample looks at
 threshold|vibration|num|2.0||[0, 1000000]|score from which it is an anomaly
 clear|vibration|num|1.6||[0, 1000000]|score below which it is normal again
 hold|vibration|int|2||[1, 255]|decisions in a row that it takes

@@ -30,6 +30,9 @@ _INFINITY = const(0x10000)  # root delay and dispersion in 1/65536 s: a second (
 _JUMP_S = const(14400)
 _AGREE_S = const(10)
 
+#: By how many seconds the clock was set forward since somebody last asked and set this to 0.
+moved = 0
+
 
 def set_clock(host, timeout_s=3):
     """Ask ``host`` for the time and set the clock, in UTC.
@@ -39,6 +42,7 @@ def set_clock(host, timeout_s=3):
     Raises:
         LinkError: if no usable answer comes.
     """
+    global moved
     seconds, micros = _ask(host, timeout_s)
     before = now()
     if before is not None and abs(seconds - before) > _JUMP_S:
@@ -47,7 +51,9 @@ def set_clock(host, timeout_s=3):
         if not -_AGREE_S <= seconds - first <= _AGREE_S:
             raise LinkError("two answers from %s differ by %d s" % (host, seconds - first))
     year, month, day, hour, minute, second, weekday = time.gmtime(seconds - _epoch())[:7]
+    was = int(time.time())
     machine.RTC().datetime((year, month, day, weekday, hour, minute, second, micros))
+    moved += int(time.time()) - was
 
 
 def _epoch():

@@ -119,6 +119,11 @@ class Runner:
         for pipeline in self.pipelines:
             if pipeline not in hearing and pipeline not in moving:
                 pipeline.attach()
+        # What takes its time to open comes before what runs full meanwhile.
+        self._slow = []
+        if self._sensors is not None:
+            for name, every_s in self._sensors.slow():
+                self._slow.append([name, max(int(every_s * 1000), 1), time.ticks_ms()])
         if hearing:
             from node.pipelines.audio import Sound
 
@@ -130,11 +135,6 @@ class Runner:
             for name in sorted(set([p.sensor for p in moving])):
                 users = [p for p in moving if p.sensor == name]
                 self._motions += (Motion(name, self._sensors.get(name), users),)
-        now = time.ticks_ms()
-        self._slow = []
-        if self._sensors is not None:
-            for name, every_s in self._sensors.slow():
-                self._slow.append([name, max(int(every_s * 1000), 1), now])
 
     def _loop(self, until):
         self.busy_us = 0
