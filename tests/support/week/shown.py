@@ -122,7 +122,7 @@ def _name(axis, day: float, text: str) -> None:
     axis.axvline(day, color=_NAMED, linewidth=0.6)
     axis.annotate(
         text, (day, 0.03), xycoords=("data", "axes fraction"), rotation=90, fontsize=7.5, color=_NAMED,
-        ha="right", va="bottom", xytext=(-1, 0), textcoords="offset points",
+        ha="left", va="bottom", xytext=(2, 0), textcoords="offset points",
     )  # fmt: skip
 
 
