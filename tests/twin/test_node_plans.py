@@ -146,7 +146,7 @@ def test_a_sensor_that_is_missing_costs_its_pipeline_only(image, server):
 
 
 def test_a_node_that_never_sleeps_tells_how_it_is_without_an_event(image, server):
-    """It stops listening for a moment when something is due; with a connection that stays, for health alone."""
+    """It stops listening for a moment when something is due; with a connection that stays, for health."""
     mqtt, hosts = plain(server)
     report = {"health_s": 60, "every_s": 60, "poll_s": 45}
     for stay, runs in ((False, 8), (True, 4)):
