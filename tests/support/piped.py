@@ -155,7 +155,9 @@ def program(
     """A program that runs pipelines; ``before`` and ``after`` come around the run."""
     code = _PROGRAM.replace("SENSORS", repr(sensors or [])).replace("BEFORE", before).replace("AFTER", after)
     code = code.replace("PINS", pictures.PINS)
-    return code.replace("ABOUTS", repr(abouts)).replace("UNTIL", until).replace("LIGHT", "5" if light else "0")
+    return (
+        code.replace("ABOUTS", repr(abouts)).replace("UNTIL", until).replace("LIGHT", "5" if light else "0")
+    )
 
 
 def run(

@@ -195,7 +195,7 @@ class Plan:
 
     @property
     def light_ms(self):
-        """The shortest wait, ms, in which light sleep pays; for waits other than for sound, as I2S stands still.
+        """The shortest wait, ms, in which light sleep pays; not for sound, as I2S stands still in it.
 
         It saves the idle CPU's current for that long, and costs ``board.LIGHT_SLEEP_US`` of the busy one's:
         it has to save twice what it costs.
