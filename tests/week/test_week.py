@@ -94,11 +94,12 @@ def test_the_machine_that_breaks_raises_one_alarm(lived):
     assert alarms[0][1]["source"] == "bearing" and alarms[0][1]["priority"] == "high"
 
 
-def test_the_new_model_is_confirmed_and_hears_from_then_on(lived):
+def test_the_new_model_is_confirmed_and_hears_from_then_on(lived, delivered):
     results = [(at, event) for at, event in lived.events if event["event"] == "update"]
     assert [(event["kind"], event["result"]) for _, event in results] == [("model", "confirmed")]
     by = {(at > results[0][0], version) for at, version in ledger.versions(lived)}
     assert len(by) == 2 and (True, "2") in by and (False, "2") not in by
+    assert [record["result"] for record in delivered.records if record["kind"] == "update"] == ["confirmed"]
 
 
 def test_every_reset_is_explained(lived, delivered):
