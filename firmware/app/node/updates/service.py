@@ -93,7 +93,9 @@ class Service:
                 # Before the model is given up: a reset then must not count against the next one.
                 memory.strikes = memory.busy = 0
                 memory.save()
-                if not self._models.struck(strikes):
+                if self._models.struck(strikes):
+                    memory.crashes = 0  # they were its own; what runs instead begins with none
+                else:
                     memory.strikes = strikes
         memory.busy = 1  # a crash while the model is opened and tested is laid at its door, too
         memory.save()
