@@ -94,17 +94,19 @@ def loud(start: float, seconds: float = 0.8, word: str = "yes") -> Played:
     return Played(start, (rng.normal(0, 1, n).clip(-2.5, 2.5) * envelope).astype(np.int16), word)
 
 
-def flash_of(payload: bytes) -> bytes:
-    """Flash image of the twin's board with ``payload`` as its application."""
+def flash_of(payload: bytes, files: dict[str, bytes] | None = None) -> bytes:
+    """Flash image of the twin's board: ``payload`` is its application, ``files`` are in its file system."""
     board = load_board("twin")
-    image = app_image(payload, "0.0.1", board)
-    return factory.flash({"ota_0": image})
+    contents = {"ota_0": app_image(payload, "0.0.1", board)}
+    if files is not None:
+        contents["vfs"] = factory.file_system(files)
+    return factory.flash(contents)
 
 
-def node_flash(models: dict[str, bytes] | None = None) -> bytes:
+def node_flash(models: dict[str, bytes] | None = None, files: dict[str, bytes] | None = None) -> bytes:
     """Flash image with the real application."""
     models = models if models is not None else {"kws": blob()}
-    return flash_of(romfs.pack(_files(tuple(sorted(models.items())))))
+    return flash_of(romfs.pack(_files(tuple(sorted(models.items())))), files)
 
 
 @lru_cache

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from cicada.tools.board import load_board
+from cicada.tools.powercut.models import contained
 from cicada.tools.twin.sensors.camera import Camera
 from cicada.tools.twin.sound import Sound
 from cicada.tools.twin.twin import Twin
 from cicada.tools.twin.world import World
 from support import piped
-from support.twins import QUIET, loud, script_flash
+from support.twins import QUIET, blob, loud, node_flash, script_flash
 
 
 @pytest.fixture(scope="module")
@@ -161,3 +164,15 @@ def test_slow_sensors_are_read_by_the_clock(tmp_path):
     assert len(readings) == 5 and readings[0][1]["source"] == "air"
     assert np.diff([ms for ms, _ in readings]) == pytest.approx(2000, abs=60)
     assert "temperature_c" in readings[0][1]
+
+
+def test_models_that_are_built_in_use_one_arena_by_turns():
+    """The model that is updated over the air has its own, all others have one together."""
+    models = {"kws": blob(), "first": contained(1), "second": contained(2)}
+    pipelines = [{"name": name, "kind": "keyword", "model": name} for name in ("kws", "first", "second")]
+    files = {"cicada.json": json.dumps({"pipelines": pipelines}).encode()}
+    twin = Twin(node_flash(models, files), load_board("twin"), QUIET)
+    twin.run(6)
+    neural = twin.chip.parts["neural"]
+    assert "Traceback" not in twin.text and "does not run" not in twin.text, twin.text
+    assert len(neural.scores) > 60 and len(neural._arenas) == 1

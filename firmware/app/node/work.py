@@ -10,7 +10,7 @@ from micropython import const
 from node import log
 from node import memory as m
 from node.drivers import SensorError
-from node.model import open_model
+from node.model import common_arena, open_model
 from node.pipelines import make
 from node.pipelines.runner import Runner
 from node.plan import SAMPLE
@@ -38,7 +38,7 @@ class Work:
         self._trial_ms = None
         self._sampling = self._sleepless = False
         self._until = None
-        self.runner = None
+        self.runner = self._arena = None
 
     @property
     def heard(self):
@@ -130,7 +130,19 @@ class Work:
         app = self._app
         if name == app.model_name:
             return app.manifest, app.model
-        return open_model(nn.builtin(name))
+        if self._arena is None and len(self._others()) > 1:
+            self._arena = common_arena([nn.builtin(other) for other in self._others()])
+        return open_model(nn.builtin(name), self._arena)
+
+    def _others(self):
+        """Names of the built-in models: they run one after the other, so one working memory will do."""
+        names = set()
+        for about in self._app.config.data["pipelines"]:
+            names.add(about["model"])
+            names.add((about.get("gate") or {}).get("first"))
+        names.discard(None)
+        names.discard(self._app.model_name)
+        return names
 
     def _enough(self, elapsed_ms, quiet_ms):
         runner = self.runner
