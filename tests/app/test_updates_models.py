@@ -258,7 +258,8 @@ def test_somebody_may_choose_among_the_confirmed_models(node):
         models = board.models()
         models.open()
         assert (models.slot, models.serial, models.on_trial) == (slot, serial, False)
-        assert models.kept(20) and models.kept(10) and not models.kept(0) and not models.kept(30)
+        # What was confirmed last is not fetched again for not being what runs.
+        assert models.kept(20) == (serial != 20) and not models.kept(0) and not models.kept(30)
 
 
 @pytest.mark.parametrize("what", [name for name, sound in CONTENTS.items() if not sound])

@@ -205,8 +205,12 @@ class Models:
         return found
 
     def kept(self, serial):
-        """Whether a release lies in a slot, whole, though another model was chosen to run."""
-        return any([about["serial"] == serial for about in self.all() if serial])
+        """Whether a release lies in a slot, whole, while somebody chose another model (see ``use``)."""
+        journal = self.journal
+        built_in = journal.active == j.NO_SLOT and journal.previous_serial
+        if not serial or not (built_in or journal.previous_serial == serial):
+            return False
+        return any([about["serial"] == serial for about in self.all()])
 
     def use(self, slot):
         """Let the model in ``slot`` be the one that runs from the next boot on.
