@@ -14,6 +14,8 @@ from cicada.tools.runtimes import is_packed, open_model
 from cicada.tools.tflm import Interpreter
 from cicada.tools.twin.chip import Chip, Peripheral, ops
 
+_MEMORY = 0x1000000  # bytes of an arena at most, as of the module on a device
+
 
 class Neural(Peripheral):
     """Attributes:
@@ -69,10 +71,11 @@ class Neural(Peripheral):
         return 0, json.dumps([model.arena, False]).encode()
 
     def _arena_open(self, argument: int, payload: bytes) -> tuple[int, bytes]:
+        size = struct.unpack("<I", payload)[0]
+        if size > _MEMORY:
+            raise OSError(errno.ENOMEM, "no chip has so much memory")
         # Of what was there before, as a device's memory is.
-        self._arenas.append(
-            np.full(-(-int.from_bytes(payload, "little") // 8), 0x5AC35AC35AC35AC3, np.uint64)
-        )
+        self._arenas.append(np.full(-(-size // 8), 0x5AC35AC35AC35AC3, np.uint64))
         return len(self._arenas) - 1, b""
 
     def _model_invoke(self, argument: int, payload: bytes) -> tuple[int, bytes]:
