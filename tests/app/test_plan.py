@@ -293,18 +293,18 @@ def test_stages_and_what_ends_them():
         """
 plan = Plan(about, board, Sensors())
 whys = ("button", "sound", "motion", "timer", "power on")
-print(json.dumps([(why, plan.stage(why), plan.cheap(why)) for why in whys]))
+print(json.dumps([(why, plan.stage(why)) for why in whys]))
 until = plan.until("sound")
 print(json.dumps([until(1000, 1000), until(1510, 1500), until(3000, 1400), until(9000, 5000),
     plan.until("timer")(999, 0), plan.until("timer")(1000, 0), plan.until("button")(0, 0)]))
 """
     )
     assert stages == [
-        ["button", "session", True],
-        ["sound", "check", True],
-        ["motion", "sample", False],
-        ["timer", "sample", False],
-        ["power on", "sample", False],
+        ["button", "session"],
+        ["sound", "check"],
+        ["motion", "sample"],
+        ["timer", "sample"],
+        ["power on", "sample"],
     ]
     assert ends == [False, True, False, True, False, True, True]
 

@@ -125,6 +125,8 @@ class App:
             recover(secrets, self.config)
         self.sensors = Sensors(self.config.data["sensors"], board)
         self.plan = Plan(self.config.data["plan"], board, self.sensors)
+        if self.plan.wrong:
+            log.warn("plan: %s" % self.plan.wrong)
         self.plan.restore(memory.section(m.PLAN) if woken else b"")
         self.why = self.woken_by = self.plan.woken(cause, machine.wake_reason(), _wake_pins())
         if woken:

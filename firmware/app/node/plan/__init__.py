@@ -113,10 +113,6 @@ class Plan:
             return _STAGES[why]
         return LISTEN if self.kind == "listen" else SAMPLE
 
-    def cheap(self, why):
-        """Whether this wake does not need the full pipelines, or not yet."""
-        return self.stage(why) in (SESSION, CHECK)
-
     def until(self, why):
         """What ends the pipelines' run: a function of the milliseconds they ran and those of quiet."""
         stage = self.stage(why)
