@@ -1,0 +1,1 @@
+"""Smaller models that hear as well: calibration, quantisation-aware training, pruning, distillation."""

@@ -1,0 +1,1 @@
+"""What a run has to show: report, model card, budget."""
