@@ -14,6 +14,7 @@ import numpy as np
 
 from cicada.tools import audio
 from cicada.tools.errors import UserError
+from cicada.training.evaluation import groups
 
 SPLITS = ("train", "validation", "test")
 #: Fewest clips a wanted word (and the other words together) must have for training to mean anything.
@@ -83,15 +84,7 @@ def check_words(words: Iterable[str]) -> tuple[str, ...]:
 
 def check_speakers(clips: Sequence[Clip], where: str) -> None:
     """Refuse a leak: a speaker with clips in two splits is a UserError that names both clips."""
-    first: dict[str, Clip] = {}
-    for clip in clips:
-        known = first.setdefault(clip.speaker, clip)
-        if known.split != clip.split:
-            raise UserError(
-                f"{where} has speaker '{clip.speaker}' in two splits ({known.word}/{known.path.name} in"
-                f" {known.split}, {clip.word}/{clip.path.name} in {clip.split}), so the test would not be on"
-                " unknown voices: give each speaker one split"
-            )
+    groups.refuse(((clip.speaker, clip.split, f"{clip.word}/{clip.path.name}") for clip in clips), where)
 
 
 def check_counts(clips: Sequence[Clip], words: Sequence[str], where: str) -> None:
