@@ -7,8 +7,9 @@ from pathlib import Path
 
 from cicada.training.corpora import speech_commands
 from cicada.training.corpora.base import SPLITS, Clip, Corpus, check_words
+from cicada.training.corpora.speech import open_speech
 
-__all__ = ["SPLITS", "Clip", "Corpus", "open_corpus"]
+__all__ = ["SPLITS", "Clip", "Corpus", "open_corpus", "open_speech"]
 
 
 def open_corpus(data: Path | str | None, words: Sequence[str], *, seed: int = 1) -> Corpus:

@@ -68,16 +68,12 @@ def read(folder: Path, words: Sequence[str], *, seed: int = 1) -> Corpus:
         UserError: see :func:`cicada.training.corpora.open_corpus`.
     """
     try:
-        if not folder.is_dir():
-            raise UserError(f"there is no folder {folder}: DATA must name a folder of recordings ({_LAYOUT})")
-        clips = sorted(_clips(folder), key=lambda clip: clip.path)
-        if not clips:
-            raise UserError(f"{folder} has no recordings of words: {_LAYOUT}")
-        check_speakers(clips, str(folder))
+        clips, noises, state = _contents(folder)
         check_counts(clips, words, str(folder))
-        noises = _audio_files(folder / BACKGROUND)
-        backgrounds = _backgrounds(noises, seed)
-        state = _state(folder, clips, noises, seed)
+        backgrounds = _backgrounds(noises)
+        for split in SPLITS:
+            if not backgrounds[split]:
+                backgrounds[split] = list(noise.backgrounds(split, seed).values())
         note = folder / SOURCE
         source = note.read_text(encoding="utf-8").strip() if note.is_file() else ""
     except OSError as error:
@@ -88,8 +84,36 @@ def read(folder: Path, words: Sequence[str], *, seed: int = 1) -> Corpus:
         words=tuple(words),
         clips=clips,
         backgrounds=backgrounds,
-        fingerprint=fingerprint(words, state),
+        # Generated backgrounds change with the seed, recorded ones do not.
+        fingerprint=fingerprint(words, [*state, None if noises else seed]),
     )
+
+
+def contents(folder: Path) -> tuple[list[Clip], dict[str, list[np.ndarray]], list[object]]:
+    """All clips of a folder, its backgrounds by split, and what a fingerprint of it must depend on.
+
+    Nothing is said of a vocabulary: this is for folders that add to a corpus.
+
+    Raises:
+        UserError: the folder is missing, empty, of another layout, or has a speaker in two splits.
+    """
+    try:
+        clips, noises, state = _contents(folder)
+        return clips, _backgrounds(noises), state
+    except OSError as error:
+        raise from_os_error(error, f"reading {folder}") from error
+
+
+def _contents(folder: Path) -> tuple[list[Clip], list[Path], list[object]]:
+    """Clips, background files, and the state of both."""
+    if not folder.is_dir():
+        raise UserError(f"there is no folder {folder}: name a folder of recordings ({_LAYOUT})")
+    clips = sorted(_clips(folder), key=lambda clip: clip.path)
+    if not clips:
+        raise UserError(f"{folder} has no recordings of words: {_LAYOUT}")
+    check_speakers(clips, str(folder))
+    noises = _audio_files(folder / BACKGROUND)
+    return clips, noises, _state(folder, clips, noises)
 
 
 def _clips(folder: Path) -> Iterator[Clip]:
@@ -197,15 +221,12 @@ def _audio_files(folder: Path) -> list[Path]:
     )
 
 
-def _backgrounds(files: Sequence[Path], seed: int) -> dict[str, list[np.ndarray]]:
-    """Cut each file by time into the splits; generated noise fills a split that would have none."""
+def _backgrounds(files: Sequence[Path]) -> dict[str, list[np.ndarray]]:
+    """Cut each file by time into the splits."""
     backgrounds: dict[str, list[np.ndarray]] = {split: [] for split in SPLITS}
     for path in files:
         for split, part in cut_background(audio.load(path)).items():
             backgrounds[split].append(part)
-    for split in SPLITS:
-        if not backgrounds[split]:
-            backgrounds[split] = list(noise.backgrounds(split, seed).values())
     return backgrounds
 
 
@@ -249,16 +270,15 @@ def join_background(parts: Mapping[str, np.ndarray]) -> np.ndarray:
     return np.concatenate(pieces[:-1])
 
 
-def _state(folder: Path, clips: Sequence[Clip], noises: Sequence[Path], seed: int) -> list[object]:
+def _state(folder: Path, clips: Sequence[Clip], noises: Sequence[Path]) -> list[object]:
     """What the fingerprint depends on: every file's name, size, time of change, word, speaker and split."""
 
     def stamp(path: Path) -> tuple[str, int, int]:
         status = path.stat()
         return path.relative_to(folder).as_posix(), status.st_size, status.st_mtime_ns
 
-    generated = None if noises else seed
     return [
         [(*stamp(clip.path), clip.word, clip.speaker, clip.split) for clip in clips],
         [stamp(path) for path in noises],
-        [BACKGROUND_SHARES, BACKGROUND_GAP_S, generated],
+        [BACKGROUND_SHARES, BACKGROUND_GAP_S],
     ]

@@ -30,10 +30,12 @@ from cicada.training import augment
 from cicada.training.corpora import noise, speech_commands, voices, wordlist
 from cicada.training.corpora.base import SPLITS, Corpus, fingerprint
 from cicada.training.progress import bar
+from cicada.training.recipe import AudioFrontEnd, Speech
+from cicada.training.windows import Window
 
 _SECOND = audio.RATE
-#: Longest word that fits into a clip with a little air around it, in samples.
-_LONGEST = int(0.94 * _SECOND)
+#: Least air around the word in a clip, in samples.
+_AIR = int(0.06 * _SECOND)
 _BABBLE_SPEAKERS = 6
 # Work files that the finished folder does not keep.
 _SCRATCH = ".scratch"
@@ -51,6 +53,7 @@ class Plan:
         others: number of other words, each spoken once by every voice.
         variants: espeak-ng voices by split.
         noise_s: seconds of each background in training; the other splits have a third of it each.
+        length: samples of a clip; a word or phrase must fit into it.
     """
 
     wanted: Mapping[str, int] = field(default_factory=lambda: {"train": 3, "validation": 4, "test": 4})
@@ -58,11 +61,24 @@ class Plan:
     others: int = 30
     variants: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: voices.ESPEAK_VOICES)
     noise_s: int = 30
+    length: int = _SECOND
 
     @property
     def speakers(self) -> int:
         """Number of voices, the neural one included."""
         return sum(map(len, self.variants.values())) + 1
+
+
+def plan_for(speech: Speech, frontend: AudioFrontEnd) -> Plan:
+    """What a recipe asks to be synthesised.
+
+    Clips are as long as the window that the model sees: a second for 49 frames 20 ms apart.
+    """
+    return Plan(
+        wanted={**Plan().wanted, "train": speech.clips},
+        others=speech.others,
+        length=Window(frontend.step_ms, frontend.frames).samples,
+    )
 
 
 @dataclass(frozen=True)
@@ -128,7 +144,7 @@ def make(folder: Path, words: Sequence[str], seed: int, plan: Plan) -> None:
         total = sum(count for task in tasks for _, count in task.words)
         rows: list[tuple[str, str, str, str]] = []
         with bar("synthesise speech", total) as advance:
-            futures = [workers.submit(_speak, folder, task, seed) for task in tasks]
+            futures = [workers.submit(_speak, folder, task, seed, plan.length) for task in tasks]
             for future in as_completed(futures):
                 done = future.result()
                 rows += done
@@ -168,7 +184,7 @@ def _others(folder: Path, words: tuple[str, ...], count: int) -> list[str]:
     return wordlist.others(words, lambda word: espeak.phonemes(_text(word)), count)
 
 
-def _speak(folder: Path, task: _Task, seed: int) -> list[tuple[str, str, str, str]]:
+def _speak(folder: Path, task: _Task, seed: int, length: int) -> list[tuple[str, str, str, str]]:
     """Record everything that one voice says; returns its lines of the manifest."""
     speaker = task.voice if task.voice == _NEURAL else "espeak-" + re.sub(r"\W", "_", task.voice.lower())
     rng = np.random.default_rng([seed, zlib.crc32(speaker.encode())])
@@ -176,7 +192,7 @@ def _speak(folder: Path, task: _Task, seed: int) -> list[tuple[str, str, str, st
     rows = []
     for word, count in task.words:
         for number in range(count):
-            pcm = record(utter(word, task.voice, engine, rng), rng)
+            pcm = record(utter(word, task.voice, engine, rng, length - _AIR), rng, length)
             name = f"{word}/{speaker}_nohash_{number}.flac"
             audio.write_flac(folder / name, pcm)
             rows.append((name, word, speaker, task.split))
@@ -184,7 +200,7 @@ def _speak(folder: Path, task: _Task, seed: int) -> list[tuple[str, str, str, st
 
 
 def utter(
-    word: str, voice: str, engine: voices.Espeak | voices.Neural, rng: np.random.Generator
+    word: str, voice: str, engine: voices.Espeak | voices.Neural, rng: np.random.Generator, longest: int
 ) -> np.ndarray:
     """Let a voice say a word in a way of its own: accent, pace, pitch, melody and size of the speaker.
 
@@ -193,9 +209,10 @@ def utter(
         voice: the espeak-ng variant; the neural engine has its one voice.
         engine: the synthesiser.
         rng: source of every choice.
+        longest: samples (16 kHz) that it may take.
 
     Returns:
-        ``float64[n]`` at 16 kHz without leading and trailing silence, at most 0.94 s.
+        ``float64[n]`` at 16 kHz without leading and trailing silence.
 
     Raises:
         UserError: the word is silent or too long.
@@ -206,7 +223,7 @@ def utter(
     pace = rng.uniform(0.75, 1.2)
     accent = str(rng.choice(voices.ACCENTS))
     pitch, span, noise_seed = (int(rng.integers(*limits)) for limits in ((25, 76), (20, 81), (0, 2**31)))
-    # A slow voice may need more than the second: let it hurry before giving up on the word.
+    # A slow voice may need more than the window: let it hurry before giving up on the word.
     for hurry in (1.0, 1.3, 1.7, 2.2):
         if isinstance(engine, voices.Neural):
             # Its own pitch is fixed, so its size varies more.
@@ -221,23 +238,24 @@ def utter(
             raise UserError(
                 f"'{word}' cannot be spoken by the speech synthesiser: choose another word in WORDS"
             )
-        if len(spoken) * audio.RATE / source <= _LONGEST:
-            return soxr.resample(spoken.astype(np.float64), source, audio.RATE, quality="HQ")[:_LONGEST]
+        if len(spoken) * audio.RATE / source <= longest:
+            return soxr.resample(spoken.astype(np.float64), source, audio.RATE, quality="HQ")[:longest]
     raise UserError(
-        f"'{word}' takes longer than the one second a model listens to: choose a shorter word in WORDS"
+        f"'{word}' takes longer than the {(longest + _AIR) / audio.RATE:.2g} s a model listens to: choose a"
+        " shorter word, or more `frames` in the recipe"
     )
 
 
-def record(spoken: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """What a microphone makes of a word: ``int16[16000]`` with place, room, sound, level and noise varied."""
-    start = int(rng.integers(_SECOND - len(spoken) + 1))
-    pcm = augment.place(spoken, start, _SECOND)
+def record(spoken: np.ndarray, rng: np.random.Generator, length: int = _SECOND) -> np.ndarray:
+    """What a microphone makes of a word, ``int16[length]``: place, room, sound, level and noise vary."""
+    start = int(rng.integers(length - len(spoken) + 1))
+    pcm = augment.place(spoken, start, length)
     if rng.random() < 0.5:
         pcm = augment.room(pcm, rng)
     pcm = augment.colour(pcm, rng)
     wanted = rng.uniform(-34.0, -14.0) + 20 * np.log10(32768)
     pcm = augment.gain(pcm, wanted - 20 * np.log10(max(augment.speech_level(pcm), 1e-3)))
-    floor = noise.coloured(_SECOND, rng.uniform(0.0, 2.0), rng)
+    floor = noise.coloured(length, rng.uniform(0.0, 2.0), rng)
     # No recording is digitally silent; the noise of a room is what a front end adapts to between words.
     return augment.to_pcm(augment.mix(pcm, floor, rng.uniform(18.0, 45.0), rng))
 
