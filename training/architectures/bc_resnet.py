@@ -1,4 +1,4 @@
-"""BC-ResNet: B. Kim et al., "Broadcasted residual learning for efficient keyword spotting" (arXiv:2106.04140).
+"""BC-ResNet: B. Kim et al., "Broadcasted residual learning for efficient keyword spotting", arXiv:2106.04140.
 
 Most of the work is done along time alone, on the mean over the bands of frequency; its result is added to
 every band ("broadcast"). ``width=8`` with the other defaults is the paper's BC-ResNet-1, ``width=16``
@@ -81,7 +81,7 @@ def body(options: Options, inputs: keras.KerasTensor) -> keras.KerasTensor:
     return layers.Flatten()(x)
 
 
-def _normalised(tensor, name, active=True):
+def _normalised(tensor: keras.KerasTensor, name: str, active: bool = True) -> keras.KerasTensor:
     from keras import layers
 
     # Short names: the converter strings them together in the file, and flash is dear.
@@ -89,7 +89,9 @@ def _normalised(tensor, name, active=True):
     return layers.ReLU(name=f"r{name}")(tensor) if active else tensor
 
 
-def _block(x, shortcut, options, dilation, name):
+def _block(
+    x: keras.KerasTensor, shortcut: keras.KerasTensor | None, options: Options, dilation: int, name: str
+) -> keras.KerasTensor:
     """Along the bands, then the mean of them along time, the sum of both and of the shortcut."""
     from keras import layers
 
