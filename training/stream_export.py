@@ -1,8 +1,8 @@
 """From a network that sees a whole window to one that sees a few new frames and remembers the rest.
 
 Works on the ``.tflite`` of the whole form, so the weights, scales and roundings of both forms are the same,
-and so are their outputs, bit for bit, once a whole window has been fed. A tensor that has rows of time keeps
-only the new ones, and in front of a layer that also looks at older rows stands the pattern that microWakeWord's
+and so are their outputs, bit for bit, once a whole window has been fed. A tensor with rows of time keeps only
+the new ones, and in front of a layer that also looks at older rows stands the pattern that microWakeWord's
 models have (https://github.com/kahrendt/microWakeWord)::
 
     READ_VARIABLE (old rows) ─┐
