@@ -8,15 +8,42 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cicada.tools import engine
 from cicada.tools.audio import RATE
-from cicada.tools.engine import FrontEnd
 from cicada.training import augment, progress, scenes
 from cicada.training.corpora.base import Clip, Corpus
-from cicada.training.windows import CHANNELS, CONTEXT, FRAMES, STEP, STEP_MS, speech_span
+from cicada.training.windows import CONTEXT, FRAMES, STEP_MS, WINDOW_MS, speech_span
 
+#: A model on one window: see :func:`answers`.
+Invoke = Callable[[np.ndarray], np.ndarray]
 #: The model runs every so many frames: each 100 ms.
 HOP_FRAMES = 5
 _LEVEL = 2000.0  # speech level of a stream before each word's own gain, int16 units (-24 dBFS)
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How a model is fed.
+
+    Attributes:
+        step_ms: milliseconds from frame to frame, 10 or 20.
+        frames: of one model input.
+        hop_frames: from inference to inference. Where it equals ``frames`` the model is a streaming one: it
+            gets every frame once, and remembers.
+    """
+
+    step_ms: int = STEP_MS
+    frames: int = FRAMES
+    hop_frames: int = HOP_FRAMES
+
+    @property
+    def hop_ms(self) -> int:
+        """Milliseconds from inference to inference."""
+        return self.step_ms * self.hop_frames
+
+    def heard_ms(self, frames: int) -> int:
+        """When the last of so many frames is complete, in ms from the first sample."""
+        return WINDOW_MS + (frames - 1) * self.step_ms
 
 
 @dataclass(frozen=True)
@@ -43,7 +70,7 @@ class Stream:
 
 @dataclass(frozen=True)
 class Outputs:
-    """What the model said: ``times_ms`` of each inference, ``scores int8[n, classes]``."""
+    """What the model said: ``times_ms`` of each inference, ``scores int8[n, classes]`` of zero point -128."""
 
     times_ms: list[int]
     scores: np.ndarray
@@ -83,28 +110,48 @@ def make(corpus: Corpus, split: str, seed: int, clips_a_word: int, noise_s: floa
     return Stream(augment.to_pcm(pcm), spoken)
 
 
-def run(pcm: np.ndarray, invoke: Callable[[np.ndarray], np.ndarray], what: str) -> Outputs:
-    """Feed sound to the front end a hop at a time and the last second of features to the model.
+def run(pcm: np.ndarray, invoke: Invoke, what: str, pace: Pace | None = None) -> Outputs:
+    """Let a model listen to sound from its beginning.
 
     Args:
         pcm: ``int16[n]``.
-        invoke: ``int8[49, 40]`` to ``int8[classes]``.
+        invoke: see :func:`answers`.
         what: name of the progress bar.
+        pace: how the model is fed.
     """
-    front, chunk = FrontEnd(STEP_MS), HOP_FRAMES * STEP
-    window = np.full((FRAMES, CHANNELS), -128, np.int8)
-    times, scores = [], []
-    # As on the device, nothing is asked before the front end has settled and the window is full.
-    missing = CONTEXT // STEP + FRAMES
-    with progress.bar(what, len(pcm) // chunk) as advance:
-        for end in range(chunk, len(pcm) + 1, chunk):
-            missing -= front.push(pcm[end - chunk : end], window)
+    pace = pace or Pace()
+    return answers(engine.features(pcm, pace.step_ms), invoke, what, pace)
+
+
+def answers(frames: np.ndarray, invoke: Invoke, what: str, pace: Pace) -> Outputs:
+    """A model's outputs over the features of a stream.
+
+    As on the device, nothing is asked before the front end has settled (:data:`CONTEXT`) and the window is
+    full; then it is asked once a hop.
+
+    Args:
+        frames: ``int8[n, 40]``.
+        invoke: ``int8[frames, 40]`` to ``int8[classes]`` of zero point -128 or ``uint8[classes]`` of zero
+            point 0; of a streaming model that has just been reset.
+        what: name of the progress bar.
+        pace: how the model is fed.
+
+    Raises:
+        ValueError: the stream is too short for a single inference.
+    """
+    first = CONTEXT * 1000 // RATE // pace.step_ms + pace.frames
+    ends = range(first, len(frames) + 1, pace.hop_frames)
+    if not ends:
+        raise ValueError(f"a stream needs {first} frames or more, this has {len(frames)}")
+    scores = []
+    with progress.bar(what, len(ends)) as advance:
+        for end in ends:
+            scores.append(invoke(frames[end - pace.frames : end]))
             advance()
-            if missing > 0:
-                continue
-            times.append(end * 1000 // RATE)
-            scores.append(invoke(window))
-    return Outputs(times, np.stack(scores))
+    stacked = np.stack(scores)
+    if stacked.dtype == np.uint8:
+        stacked = (stacked.astype(np.int16) - 128).astype(np.int8)
+    return Outputs([pace.heard_ms(end) for end in ends], stacked)
 
 
 def _choose(corpus: Corpus, split: str, most: int, rng: np.random.Generator) -> list[Clip]:

@@ -79,7 +79,7 @@ def test_detections_are_matched_once_within_a_second_of_the_word():
 
 def test_nothing_heard_has_no_latency():
     found = decision.score(stream((2.0, 2.5, "up")), [], ["up"])
-    assert found == Score(1, 0, 1, 0, 0.0, None, found.hours)
+    assert found == Score(1, 0, 1, 0, 0.0, None, None, found.hours)
 
 
 def test_the_device_smoother_decides():
@@ -150,3 +150,105 @@ def test_the_model_is_asked_every_100_ms_with_the_last_second(corpus):
     for at in (0, 7, -1):
         heard = 1 + (said.times_ms[at] * RATE // 1000 - 480) // 320
         np.testing.assert_array_equal(seen[at], frames[heard - FRAMES : heard])
+
+
+def random_outputs(seed: int, classes: int, rows: int, hop_ms: int) -> Outputs:
+    """Scores that come and go, with runs of equal ones, as a model's saturate."""
+    rng = np.random.default_rng(seed)
+    level = np.repeat(rng.random((rows, classes)) ** 3, rng.integers(1, 6, rows), axis=0)[:rows]
+    share = np.rint(level / level.sum(axis=1, keepdims=True).clip(1e-9) * 255)
+    return Outputs([30 + hop_ms * k for k in range(rows)], (share - 128).astype(np.int8))
+
+
+@given(
+    st.integers(0, 2**32 - 1),
+    st.sampled_from([1, 3, 4, 7]),
+    st.sampled_from([20, 60, 100]),
+    st.integers(1, 9),
+    st.sampled_from(decision.THRESHOLDS),
+    st.sampled_from([0, 150, 1000]),
+)
+def test_averages_find_what_the_device_smoother_finds(seed, classes, hop_ms, window, threshold, rest):
+    labels = ["word"] if classes == 1 else ["_silence_", "_unknown_", *"abcde"[: classes - 2]]
+    said = random_outputs(seed, classes, 120, hop_ms)
+    expected = decision.detect(said, labels, Decision(hop_ms // 20, window, threshold, rest))
+    assert decision.Averages(said, labels, window).detections(threshold, rest) == expected
+
+
+def test_those_streams_have_many_detections_at_low_thresholds_and_few_at_high_ones():
+    averages = [decision.Averages(random_outputs(seed, 4, 120, 100), LABELS, 2) for seed in range(20)]
+    assert min(len(one.detections(0.5, 150)) for one in averages) > 8
+    assert 0 < sum(len(one.detections(0.95, 150)) for one in averages) < 60
+
+
+def test_a_stream_shorter_than_the_average_has_no_detections():
+    assert decision.Averages(random_outputs(1, 4, 3, 100), LABELS, 4).detections(0.3) == []
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_each_utterance_takes_the_first_detection_that_is_left(seed):
+    rng = np.random.default_rng(seed)
+    starts = np.sort(rng.uniform(0, 18, 12))
+    sound = stream(*((t, t + rng.uniform(0.1, 1.5), "ab"[rng.integers(2)]) for t in starts))
+    heard = [Detection(t, "ab"[rng.integers(2)], 0.9) for t in np.sort(rng.uniform(0, 20, 15))]
+    left, expected = list(heard), []
+    for one in sound.spoken:
+        fits = [d for d in left if d.word == one.word and one.start <= d.at <= one.end + decision.LATE_S]
+        expected.append((one, fits[0] if fits else None))
+        left = [d for d in left if d not in fits[:1]]
+    assert decision.match(sound, heard, ["a", "b"]) == (expected, left)
+
+
+def test_latency_is_the_median_and_what_one_in_twenty_exceeds():
+    times = np.arange(1, 22, dtype=float) * 5
+    sound = stream(*((t, t + 0.5, "up") for t in times), seconds=120)
+    late = np.arange(21) / 100  # 0 to 200 ms
+    found = decision.score(
+        sound, [Detection(t + 0.5 + d, "up", 1.0) for t, d in zip(times, late, strict=True)], ["up"]
+    )
+    assert found.latency_ms == pytest.approx(100) and found.latency_p95_ms == pytest.approx(190)
+
+
+def tried(*figures: tuple[float, int, int]) -> list[tuple[Decision, Score]]:
+    """Settings with their threshold, misses of 10 words and false accepts in half an hour."""
+    return [
+        (Decision(5, 2, threshold, 1000), Score(10, 10 - missed, missed, false, 2 * false, None, None, 0.5))
+        for threshold, missed, false in figures
+    ]
+
+
+def test_the_limit_of_false_accepts_an_hour_comes_before_the_misses():
+    choices = tried((0.4, 0, 0), (0.5, 1, 4), (0.6, 3, 1), (0.7, 3, 1), (0.8, 5, 0))
+    assert decision.pick(choices, 8)[0].threshold == 0.5
+    # Of equals the higher threshold; 0.4 is below what a device should be given.
+    assert decision.pick(choices, 2)[0].threshold == 0.7
+    assert decision.pick(choices, 0)[0].threshold == 0.8
+    # Without a limit a false accept costs two misses.
+    assert decision.pick(choices)[0].threshold == 0.8
+
+
+def test_where_no_setting_keeps_the_limit_the_fewest_false_accepts_win():
+    assert decision.pick(tried((0.5, 0, 9), (0.6, 4, 3), (0.7, 5, 3)), 1)[0].threshold == 0.6
+
+
+def test_a_streaming_model_gets_every_frame_once_and_in_order():
+    frames = (np.arange(300) % 128).astype(np.int8)[:, None].repeat(40, axis=1)
+    seen: list[int] = []
+
+    def invoke(window: np.ndarray) -> np.ndarray:
+        seen.extend(window[:, 0].tolist())
+        return np.array([255, 0, 7], np.uint8)
+
+    pace = streaming.Pace(10, 3, 3)
+    said = streaming.answers(frames, invoke, "test", pace)
+    # It begins when the front end has settled: after 2 s.
+    assert seen == frames[200:299, 0].tolist()
+    # Its unsigned scores become those the smoother takes.
+    assert said.scores.tolist() == [[127, -128, -121]] * 33
+    # The 203rd frame ends at sample 480 + 202 * 160.
+    assert said.times_ms[0] == 30 + 202 * 10 and np.unique(np.diff(said.times_ms)).tolist() == [30]
+
+
+def test_a_stream_too_short_for_one_inference_is_refused():
+    with pytest.raises(ValueError, match="needs 149 frames"):
+        streaming.run(np.zeros(RATE, np.int16), lambda window: window[0], "test")
