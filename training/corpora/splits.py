@@ -15,6 +15,7 @@ import numpy as np
 
 from cicada.tools.errors import UserError
 from cicada.training.corpora.machines import Recording, group
+from cicada.training.evaluation.groups import refuse, refuse_copies
 
 SHARES = {"train": 0.6, "validation": 0.2, "test": 0.2}
 #: Seconds of the pieces that ``by="window"`` deals out.
@@ -84,6 +85,22 @@ def folds(
         }
         for held in parts
     ]
+
+
+def check(parts: Mapping[str, Sequence[Recording]], by: str, where: str) -> None:
+    """Refuse splits that leak, however they came about: one group in two of them, or the same samples.
+
+    Args:
+        parts: recordings by split.
+        by: ``bearing`` or ``recording``.
+        where: the corpus, as the message names it.
+
+    Raises:
+        UserError: what is in two splits, and in which recordings.
+    """
+    key = "name" if by == "recording" else by
+    refuse(((getattr(one, key), split, one.name) for split, part in parts.items() for one in part), where, by)
+    refuse_copies(((one.frames, split, one.name) for split, part in parts.items() for one in part), where)
 
 
 def divide(recording: Recording, count: int, gap_s: float = 1.0) -> list[Recording]:
