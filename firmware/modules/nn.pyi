@@ -100,14 +100,14 @@ class VibrationFrontEnd:
     formulas. The next window begins where one ends.
 
     ``features`` are those of the newest window: int8, for each axis its bands from low to high, then level,
-    crest and kurtosis; the same buffer for the life of the object.
+    crest and kurtosis, then the bands of the envelope's spectrum; the same buffer for the life of the object.
     """
 
     features: memoryview
 
-    def __init__(self, samples: int, bands: int, axes: int) -> None:
-        """``samples`` of a window: 256, 512 or 1024; ``bands`` of an axis: 8 to 32; ``axes``: 1 or 3; else
-        ``ValueError``."""
+    def __init__(self, samples: int, bands: int, axes: int, envelope: int = 0) -> None:
+        """``samples`` of a window: 256, 512 or 1024; ``bands`` of an axis: 8 to 32; ``axes``: 1 or 3;
+        ``envelope``: bands of its spectrum, 8 to 32, or 0 for none; else ``ValueError``."""
 
     def feed(self, frames: Buffer) -> int:
         """Take in frames of ``axes`` 16-bit little-endian samples; how many windows they completed.
@@ -118,6 +118,14 @@ class VibrationFrontEnd:
 
     def reset(self) -> None:
         """Forget the window that is not complete; fill ``features`` with -128."""
+
+    def speed(self, rate_hz: float, rpm: float) -> None:
+        """Let the envelope's bands follow the orders of a shaft from the next window on; rpm 0 is a speed that
+        is not known. Both numbers are rounded to tenths.
+
+        Raises:
+            ValueError: there is no envelope, or a number is out of range.
+        """
 
 class Model:
     """A loaded INT8 model; usable in ``with``, which closes it.

@@ -59,7 +59,7 @@ def test_extremes_in_any_order_overflow_nothing(values: list[int]) -> None:
 @pytest.mark.parametrize("bands", range(8, 33))
 def test_bands_are_those_of_the_formula(samples: int, bands: int) -> None:
     front = VibrationFrontEnd(samples, bands, 1)
-    # Behind three uint16_t and three uint8_t, the last of which is followed by nothing but alignment.
+    # Behind two uint16_t and four uint8_t.
     edges = front._state.view(np.uint8)[8 : 8 + 2 * (bands + 1)].view(np.uint16).tolist()
     assert edges == bands_of(samples, bands)
     assert edges[0] == 1 and edges[-1] == samples // 2 and min(np.diff(edges)) >= 1
@@ -151,7 +151,7 @@ def test_reset_forgets_the_window_begun() -> None:
 )
 def test_other_numbers_are_refused(numbers: tuple[int, int, int]) -> None:
     assert vibration.state_size(*numbers) == 0
-    assert not vibration.library().vib_init(np.zeros(100, np.uint64).ctypes.data, *numbers)
+    assert not vibration.library().vib_init(np.zeros(100, np.uint64).ctypes.data, *numbers, 0)
     with pytest.raises(ValueError, match="samples must be 256, 512 or 1024"):
         VibrationFrontEnd(*numbers)
 

@@ -1,7 +1,8 @@
 /* Feeds a vibration front end from stdin, for sanitizers.
  *
- * Arguments: samples, bands, axes, frames a call. Writes the features of every window. Memory, frames and
- * features are heap blocks of exactly the size promised to the engine.
+ * Arguments: samples, bands, axes, frames a call, bands of the envelope, rate and speed as of vib_set_speed
+ * (rate 0: it is not called). Writes the features of every window. Memory, frames and features are heap
+ * blocks of exactly the size promised to the engine.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,15 +19,20 @@ static void *block(size_t size) {
 }
 
 int main(int argc, char **argv) {
-    if (argc != 5) {
+    if (argc != 8) {
         return 2;
     }
     const unsigned samples = (unsigned)atoi(argv[1]), bands = (unsigned)atoi(argv[2]),
                    axes = (unsigned)atoi(argv[3]);
     const size_t chunk = (size_t)atoi(argv[4]);
-    vib_state *s = block(vib_size(samples, bands, axes));
-    if (!vib_init(s, samples, bands, axes)) {
+    const unsigned envelope = (unsigned)atoi(argv[5]);
+    const uint32_t rate = (uint32_t)atoi(argv[6]), speed = (uint32_t)atoi(argv[7]);
+    vib_state *s = block(vib_size(samples, bands, axes, envelope));
+    if (!vib_init(s, samples, bands, axes, envelope)) {
         return 4;
+    }
+    if (rate != 0 && !vib_set_speed(s, rate, speed)) {
+        return 5;
     }
     const size_t width = vib_features(s);
     int16_t *buffer = block(chunk * axes * sizeof *buffer);

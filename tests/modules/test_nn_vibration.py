@@ -13,7 +13,9 @@ from cicada.tools.vibration import STATISTICS, VibrationFrontEnd
 _STREAM = """
 import nn, binascii
 frames = nn.map_partition('frames')
-f = nn.VibrationFrontEnd({samples}, {bands}, {axes})
+f = nn.VibrationFrontEnd({samples}, {bands}, {axes}, {envelope})
+if {envelope}:
+    f.speed(1344.4, 1500)
 at = 0
 crc = binascii.crc32(f.features)
 windows = 0
@@ -25,15 +27,20 @@ print(windows, crc)
 """
 
 
-@pytest.mark.parametrize(("samples", "bands", "axes"), [(256, 8, 3), (512, 16, 3), (1024, 32, 1)])
-def test_pieces_of_any_size_give_the_hosts_bytes(samples, bands, axes, interpreter):
+@pytest.mark.parametrize(
+    ("samples", "bands", "axes", "envelope"),
+    [(256, 8, 3, 0), (512, 16, 3, 0), (1024, 32, 1, 0), (256, 8, 1, 8), (1024, 32, 3, 32)],
+)
+def test_pieces_of_any_size_give_the_hosts_bytes(samples, bands, axes, envelope, interpreter):
     rng = np.random.default_rng(samples)
     pieces = [0, 1, samples - 1, samples, samples + 1, 3 * samples, *rng.integers(1, 700, 9).tolist()]
     swell = np.geomspace(1, 30000, sum(pieces))[:, None]
     frames = (rng.normal(0, 1, (sum(pieces), axes)) * swell).clip(-32768, 32767).astype(np.int16)
-    script = _STREAM.format(samples=samples, bands=bands, axes=axes, pieces=pieces)
+    script = _STREAM.format(samples=samples, bands=bands, axes=axes, envelope=envelope, pieces=pieces)
     text = interpreter.run(script, partitions={"frames": frames.astype("<i2").tobytes()})
-    front, at, windows = VibrationFrontEnd(samples, bands, axes), 0, 0
+    front, at, windows = VibrationFrontEnd(samples, bands, axes, envelope), 0, 0
+    if envelope:
+        front.speed(1344.4, 1500)
     crc = zlib.crc32(front.features.tobytes())
     for n in pieces:
         windows += front.feed(frames[at : at + n])
@@ -87,18 +94,24 @@ def test_it_refuses_what_it_cannot_do(interpreter):
         f = nn.VibrationFrontEnd(256, 8, 3)
         def assign():
             f.features = 5
-        for a in ((128, 8, 3), (512, 7, 3), (512, 33, 3), (512, 8, 2), (-512, 8, 1), (512, -8, 1), (512, 8)):
+        for a in ((128, 8, 3), (512, 7, 3), (512, 33, 3), (512, 8, 2), (-512, 8, 1), (512, -8, 1),
+                  (512, 8, 1, 7), (512, 8, 1, 33), (512, 8, 1, -8), (512, 8)):
             try:
                 nn.VibrationFrontEnd(*a)
             except Exception as e:
                 print(type(e).__name__)
-        for g in (lambda: f.feed(bytes(4)), lambda: f.feed(7), assign):
+        with_envelope = nn.VibrationFrontEnd(256, 8, 3, envelope=8)
+        speed = with_envelope.speed
+        for g in (lambda: f.feed(bytes(4)), lambda: f.feed(7), assign, lambda: f.speed(400, 0),
+                  lambda: speed(0, 900), lambda: speed(400, -1), lambda: speed(400, 1e9)):
             try:
                 g()
             except Exception as e:
                 print(type(e).__name__)
     """
-    kinds = ["ValueError"] * 6 + ["TypeError", "ValueError", "TypeError", "AttributeError"]
+    kinds = (
+        ["ValueError"] * 9 + ["TypeError", "ValueError", "TypeError", "AttributeError"] + ["ValueError"] * 4
+    )
     assert interpreter.run(script).split() == kinds
 
 

@@ -1,6 +1,6 @@
 /* Runs the vibration front end on a bare RV32 machine and counts the instructions of every window.
  *
- * Reads the file "input" from the host by semihosting: samples, bands, axes (uint32 each), then int16 frames.
+ * Reads the file "input" from the host by semihosting: samples, bands, axes, envelope (uint32 each), then int16 frames.
  * Writes the file "output": the count of NOPS instructions that do nothing, vib_size(), the stack of vib_feed
  * in bytes, the number of windows (uint32 each), the instructions of each window (uint32[windows]) and its
  * features (int8[windows][features]). All little-endian.
@@ -12,10 +12,10 @@
 #include "vibration.h"
 
 #define SAMPLES 16384 /* of all axes */
-#define FEATURES ((VIB_BANDS_MAX + VIB_STATISTICS) * VIB_AXES_MAX)
+#define FEATURES ((VIB_BANDS_MAX + VIB_STATISTICS + VIB_ENVELOPE_MAX) * VIB_AXES_MAX)
 
 static struct {
-    uint32_t samples, bands, axes;
+    uint32_t samples, bands, axes, envelope;
     int16_t frames[SAMPLES];
 } input;
 
@@ -36,14 +36,15 @@ int main(void) {
     const int from = open("input", O_RDONLY);
     const ssize_t size = read(from, &input, sizeof input);
     close(from);
-    const size_t needed = vib_size(input.samples, input.bands, input.axes);
-    if (size < 12 || needed > sizeof memory || !vib_init(state(), input.samples, input.bands, input.axes)) {
+    const size_t needed = vib_size(input.samples, input.bands, input.axes, input.envelope);
+    if (size < 16 || needed > sizeof memory ||
+        !vib_init(state(), input.samples, input.bands, input.axes, input.envelope)) {
         return 2;
     }
     const uint32_t stack = stack_used(feed);
     const size_t step = input.samples * input.axes, width = vib_features(state());
     uint32_t windows = 0;
-    for (size_t at = 0; at + step <= ((size_t)size - 12) / sizeof(int16_t); at += step, windows++) {
+    for (size_t at = 0; at + step <= ((size_t)size - 16) / sizeof(int16_t); at += step, windows++) {
         const uint32_t before = counter();
         vib_feed(state(), input.frames + at, input.samples, features[windows]);
         counts[windows] = counter() - before - reading();

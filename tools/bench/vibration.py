@@ -33,7 +33,7 @@ class Windows:
 
     Attributes:
         instructions: ``uint32[windows]``: one ``vib_feed`` of the frames of one window.
-        features: ``int8[windows, axes * (bands + 3)]``.
+        features: ``int8[windows, axes * (bands + 3 + envelope)]``.
         nops: instructions counted for :data:`cicada.tools.bench.machine.NOPS` that do nothing.
         state_bytes: RAM of a stream.
         stack_bytes: of ``vib_feed``, what it calls included.
@@ -46,12 +46,12 @@ class Windows:
     stack_bytes: int
 
 
-def measure(frames: NDArray[np.int16], samples: int, bands: int) -> Windows:
+def measure(frames: NDArray[np.int16], samples: int, bands: int, envelope: int = 0) -> Windows:
     """Run the front end over ``frames`` on the emulated RV32IMC machine.
 
     Args:
         frames: ``int16[n, axes]``, at most :data:`LONGEST` samples.
-        samples, bands: as for :class:`cicada.tools.vibration.VibrationFrontEnd`.
+        samples, bands, envelope: as for :class:`cicada.tools.vibration.VibrationFrontEnd`.
 
     Raises:
         ValueError: too many frames.
@@ -64,10 +64,10 @@ def measure(frames: NDArray[np.int16], samples: int, bands: int) -> Windows:
     with tempfile.TemporaryDirectory(prefix="cicada-bench-") as name:
         folder = Path(name)
         shutil.copy(elf, folder)
-        head = np.array([samples, bands, axes], "<u4").tobytes()
+        head = np.array([samples, bands, axes, envelope], "<u4").tobytes()
         (folder / "input").write_bytes(head + frames.astype("<i2").tobytes())
         machine.execute(folder)
-        return _read(folder / "output", axes * (bands + STATISTICS))
+        return _read(folder / "output", axes * (bands + STATISTICS + envelope))
 
 
 def flash_bytes() -> int:

@@ -80,12 +80,12 @@ class Arena:
 
 
 class VibrationFrontEnd:
-    def __init__(self, samples, bands, axes):
-        if min(samples, bands, axes) < 0 or max(samples, bands, axes) > 65535:
-            samples = 0
-        payload = struct.pack("<HHH", samples, bands, axes)
-        self._handle = _chip.call(_ops.VIB_OPEN, 0, payload)[0]
-        self.features = memoryview(array("b", bytes(axes * (bands + 3))))
+    def __init__(self, samples, bands, axes, envelope=0):
+        numbers = (samples, bands, axes, envelope)
+        if min(numbers) < 0 or max(numbers) > 65535:
+            numbers = (0, 0, 0, 0)
+        self._handle = _chip.call(_ops.VIB_OPEN, 0, struct.pack("<HHHH", *numbers))[0]
+        self.features = memoryview(array("b", bytes(axes * (bands + 3 + envelope))))
         self._fed = self._bytes = None
         self.reset()
 
@@ -98,6 +98,12 @@ class VibrationFrontEnd:
 
     def reset(self):
         _chip.call(_ops.VIB_RESET, self._handle, b"", self.features)
+
+    def speed(self, rate_hz, rpm):
+        if not 0.1 <= rate_hz < 1e8 or not 0 <= rpm < 1e8:
+            raise ValueError("rate_hz must be 0.1 to 1e8 and rpm 0 to 1e8")
+        payload = struct.pack("<II", int(10 * rate_hz + 0.5), int(10 * rpm + 0.5))
+        _chip.call(_ops.VIB_SPEED, self._handle, payload)
 
 
 class Model:

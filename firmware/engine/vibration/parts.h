@@ -7,15 +7,22 @@
 /* Signed right shifts stand for floor division. */
 typedef char vib_shift_is_arithmetic[(-3 >> 1) == -2 ? 1 : -1];
 
-#define VIB_LOG_BITS 16 /* fraction bits of a logarithm */
+#define VIB_LOG_BITS 16      /* fraction bits of a logarithm */
+#define VIB_SPECTRUM_BITS 13 /* and of a spectrum */
 
-/* One bin of the spectrum: amplitude, then in its place energy. */
-typedef union {
-    struct {
-        int32_t r, i;
-    } z;
-    uint64_t energy;
+/* One bin of a spectrum. */
+typedef struct {
+    int32_t r, i;
 } vib_bin;
+
+static inline uint64_t vib_energy(vib_bin z) {
+    return (uint64_t)((int64_t)z.r * z.r) + (uint64_t)((int64_t)z.i * z.i);
+}
+
+/* a b / 2^32, rounded down. */
+static inline int32_t vib_upper(int32_t a, int32_t b) {
+    return (int32_t)(((int64_t)a * b) >> 32);
+}
 
 /* log2(x) with VIB_LOG_BITS fraction bits, x > 0. Off by less than 2^-13. */
 int32_t vib_log2(uint64_t x);
@@ -29,7 +36,28 @@ int32_t vib_sum(const int16_t *x, unsigned samples);
 /* Level, crest and kurtosis of 2^bits samples with this sum. */
 void vib_statistics(const int16_t *x, unsigned bits, int32_t sum, int8_t features[VIB_STATISTICS]);
 
-/* Leaves in bins 1 .. N/2 - 1 the energies |X_k|^2 / N^2 in units of 2^-26, N = 2^bits. */
+/* Leaves in bins 1 .. N/2 - 1 the amplitudes X_k / N with VIB_SPECTRUM_BITS fraction bits, N = 2^bits. */
 void vib_spectrum(const int16_t *x, unsigned bits, int32_t sum, vib_bin *bins);
+
+/* Leaves the spectrum of the envelope of such a window in bins 1 .. N/4 - 1, and returns the logarithm, with
+ * VIB_LOG_BITS fraction bits, of what an energy there is to be multiplied by for E_b of vibration.h. */
+int32_t vib_envelope(vib_bin *bins, unsigned bits);
+
+/* Lays the envelope's bands out for a rate and a speed as of vib_set_speed; at speed 0 the rate is not used. */
+void vib_divide_envelope(vib_state *s, uint32_t rate, uint32_t speed);
+
+/* Features of the envelope's bands from what vib_envelope left, and returned as `scale`. */
+void vib_envelope_bands(const vib_state *s, const vib_bin *bins, int32_t scale, int8_t *features);
+
+/* Weight n of Hann's window of `samples`, with 31 fraction bits. n and samples - n have the same. */
+int32_t vib_hann(unsigned n, unsigned samples);
+
+/* Fourier transform of complex points, divided by their number, a power of two. They lie where the bits of
+ * their places are reversed. */
+void vib_transform(vib_bin *bins, unsigned points);
+
+/* Turns the transform of `points` pairs of real samples into that of the samples, of which bins 1 .. points - 1
+ * are left. */
+void vib_split(vib_bin *bins, unsigned points);
 
 #endif

@@ -18,11 +18,6 @@ typedef struct {
     int32_t r, i;
 } wide;
 
-/* a b / 2^32, rounded down. */
-static inline int32_t upper(int32_t a, int32_t b) {
-    return (int32_t)(((int64_t)a * b) >> 32);
-}
-
 /* exp(-2 pi j k / CIRCLE) with 31 fraction bits, for k up to CIRCLE / 2. */
 static wide phasor(unsigned k) {
     if (k <= CIRCLE / 4) {
@@ -35,21 +30,21 @@ static wide phasor(unsigned k) {
  * 2^26, and shifted left it is the deviation with DEVIATION_BITS fraction bits, exactly. */
 static int32_t windowed(const int16_t *x, unsigned n, unsigned bits, int32_t sum, int32_t weight) {
     const int32_t deviation = (x[n] * (1 << bits) - sum) * (1 << (DEVIATION_BITS - bits));
-    return upper(deviation, weight);
+    return vib_upper(deviation, weight);
 }
 
-/* Two samples to a bin, at the place whose bits are reversed. Sample N - n has the weight of n. */
+int32_t vib_hann(unsigned n, unsigned samples) {
+    const unsigned here = n <= samples / 2 ? n : samples - n;
+    return (INT32_MAX >> 1) - (phasor(here * (CIRCLE / samples)).r >> 1);
+}
+
+/* Two samples to a bin, at the place whose bits are reversed. */
 static void load(const int16_t *x, unsigned bits, int32_t sum, vib_bin *bins) {
     const unsigned samples = 1u << bits;
     unsigned to = 0; /* n / 2 with its bits reversed */
     for (unsigned n = 0; n < samples; n += 2) {
-        const unsigned here = n <= samples / 2 ? n : samples - n;
-        const unsigned next = n < samples / 2 ? n + 1 : samples - n - 1;
-        /* 1/2 - cos/2 with 31 fraction bits. */
-        const int32_t w = (INT32_MAX >> 1) - (phasor(here << (10 - bits)).r >> 1);
-        const int32_t w1 = (INT32_MAX >> 1) - (phasor(next << (10 - bits)).r >> 1);
-        bins[to].z.r = windowed(x, n, bits, sum, w);
-        bins[to].z.i = windowed(x, n + 1, bits, sum, w1);
+        bins[to].r = windowed(x, n, bits, sum, vib_hann(n, samples));
+        bins[to].i = windowed(x, n + 1, bits, sum, vib_hann(n + 1, samples));
         unsigned bit = samples / 4;
         while ((to & bit) != 0) {
             to ^= bit;
@@ -65,40 +60,41 @@ static void stage(vib_bin *bins, unsigned points, unsigned m) {
         const wide w = phasor(k * (CIRCLE / 2 / m));
         for (vib_bin *a = bins + k; a < bins + points; a += 2 * m) {
             vib_bin *b = a + m;
-            const int32_t r = upper(b->z.r, w.r) - upper(b->z.i, w.i);
-            const int32_t i = upper(b->z.r, w.i) + upper(b->z.i, w.r);
-            const int32_t ar = a->z.r >> 1, ai = a->z.i >> 1;
-            a->z.r = ar + r;
-            a->z.i = ai + i;
-            b->z.r = ar - r;
-            b->z.i = ai - i;
+            const int32_t r = vib_upper(b->r, w.r) - vib_upper(b->i, w.i);
+            const int32_t i = vib_upper(b->r, w.i) + vib_upper(b->i, w.r);
+            const int32_t ar = a->r >> 1, ai = a->i >> 1;
+            a->r = ar + r;
+            a->i = ai + i;
+            b->r = ar - r;
+            b->i = ai - i;
         }
     }
 }
 
-static uint64_t energy(int32_t r, int32_t i) {
-    return (uint64_t)((int64_t)r * r) + (uint64_t)((int64_t)i * i);
-}
-
 /* Separates the spectra E and O of the even and the odd samples: X_k = E_k + w^k O_k, and X_(M - k) is the
  * conjugate of E_k - w^k O_k, M = N / 2. So the bins of k and M - k are done together. */
-static void split(vib_bin *bins, unsigned points) {
+void vib_split(vib_bin *bins, unsigned points) {
     for (unsigned k = 1; k <= points / 2; k++) {
         vib_bin *low = &bins[k], *high = &bins[points - k];
         const wide w = phasor(k * (CIRCLE / 2 / points));
-        const int32_t even_r = (low->z.r + high->z.r) >> 2, even_i = (low->z.i - high->z.i) >> 2;
-        const int32_t odd_r = (low->z.i + high->z.i) >> 1, odd_i = (high->z.r - low->z.r) >> 1;
-        const int32_t r = upper(odd_r, w.r) - upper(odd_i, w.i), i = upper(odd_r, w.i) + upper(odd_i, w.r);
-        low->energy = energy(even_r + r, even_i + i);
-        high->energy = energy(even_r - r, even_i - i);
+        const int32_t even_r = (low->r + high->r) >> 2, even_i = (low->i - high->i) >> 2;
+        const int32_t odd_r = (low->i + high->i) >> 1, odd_i = (high->r - low->r) >> 1;
+        const int32_t r = vib_upper(odd_r, w.r) - vib_upper(odd_i, w.i);
+        const int32_t i = vib_upper(odd_r, w.i) + vib_upper(odd_i, w.r);
+        *low = (vib_bin){even_r + r, even_i + i};
+        *high = (vib_bin){even_r - r, i - even_i};
+    }
+}
+
+void vib_transform(vib_bin *bins, unsigned points) {
+    for (unsigned m = 1; m < points; m *= 2) {
+        stage(bins, points, m);
     }
 }
 
 void vib_spectrum(const int16_t *x, unsigned bits, int32_t sum, vib_bin *bins) {
     const unsigned points = 1u << (bits - 1);
     load(x, bits, sum, bins);
-    for (unsigned m = 1; m < points; m *= 2) {
-        stage(bins, points, m);
-    }
-    split(bins, points);
+    vib_transform(bins, points);
+    vib_split(bins, points);
 }

@@ -4,12 +4,13 @@
 
 #include "parts.h"
 
-/* log2(16/3) and the scale of vib_spectrum's energies, with VIB_LOG_BITS fraction bits. */
-#define POWER_LOG2 (158272 - (26 << VIB_LOG_BITS))
+/* log2(16/3) and the scale of energies of vib_spectrum, with VIB_LOG_BITS fraction bits. */
+#define POWER_LOG2 (158272 - (2 * VIB_SPECTRUM_BITS << VIB_LOG_BITS))
 
-static bool possible(unsigned samples, unsigned bands, unsigned axes) {
+static bool possible(unsigned samples, unsigned bands, unsigned axes, unsigned envelope) {
     return (samples == 256 || samples == 512 || samples == 1024) && bands >= VIB_BANDS_MIN &&
-           bands <= VIB_BANDS_MAX && (axes == 1 || axes == 3);
+           bands <= VIB_BANDS_MAX && (axes == 1 || axes == 3) &&
+           (envelope == 0 || (envelope >= VIB_ENVELOPE_MIN && envelope <= VIB_ENVELOPE_MAX));
 }
 
 /* The state, rounded up to whole bins, which follow it. */
@@ -26,8 +27,8 @@ static int16_t *window_of(vib_state *s) {
     return (int16_t *)(void *)(bins_of(s) + s->samples / 2);
 }
 
-size_t vib_size(unsigned samples, unsigned bands, unsigned axes) {
-    if (!possible(samples, bands, axes)) {
+size_t vib_size(unsigned samples, unsigned bands, unsigned axes, unsigned envelope) {
+    if (!possible(samples, bands, axes, envelope)) {
         return 0;
     }
     return head() + samples / 2 * sizeof(vib_bin) + (size_t)samples * axes * sizeof(int16_t);
@@ -47,16 +48,26 @@ static void divide(vib_state *s) {
     }
 }
 
-bool vib_init(vib_state *s, unsigned samples, unsigned bands, unsigned axes) {
-    if (!possible(samples, bands, axes)) {
+bool vib_init(vib_state *s, unsigned samples, unsigned bands, unsigned axes, unsigned envelope) {
+    if (!possible(samples, bands, axes, envelope)) {
         return false;
     }
     s->samples = (uint16_t)samples;
     s->bits = (uint8_t)(samples == 256 ? 8 : samples == 512 ? 9 : 10);
     s->bands = (uint8_t)bands;
     s->axes = (uint8_t)axes;
+    s->envelope = (uint8_t)envelope;
     divide(s);
+    vib_divide_envelope(s, 0, 0);
     vib_reset(s);
+    return true;
+}
+
+bool vib_set_speed(vib_state *s, uint32_t rate, uint32_t speed) {
+    if (s->envelope == 0 || rate == 0) {
+        return false;
+    }
+    vib_divide_envelope(s, rate, speed);
     return true;
 }
 
@@ -64,8 +75,13 @@ void vib_reset(vib_state *s) {
     s->filled = 0;
 }
 
+/* Features of an axis. */
+static size_t width(const vib_state *s) {
+    return (size_t)s->bands + VIB_STATISTICS + s->envelope;
+}
+
 size_t vib_features(const vib_state *s) {
-    return (size_t)s->axes * (s->bands + VIB_STATISTICS);
+    return s->axes * width(s);
 }
 
 static void analyse(vib_state *s, const int16_t *x, int8_t *features) {
@@ -76,9 +92,13 @@ static void analyse(vib_state *s, const int16_t *x, int8_t *features) {
     for (unsigned b = 0; b < s->bands; b++) {
         uint64_t energy = 0;
         for (unsigned k = s->edges[b]; k < s->edges[b + 1]; k++) {
-            energy += bins[k].energy;
+            energy += vib_energy(bins[k]);
         }
         features[b] = energy == 0 ? INT8_MIN : vib_scaled(vib_log2(energy) + POWER_LOG2, 6, -53);
+    }
+    if (s->envelope != 0) {
+        const int32_t scale = vib_envelope(bins, s->bits);
+        vib_envelope_bands(s, bins, scale, features + s->bands + VIB_STATISTICS);
     }
 }
 
@@ -103,7 +123,7 @@ size_t vib_feed(vib_state *s, const int16_t *frames, size_t n, int8_t *features)
         n -= taken;
         if (s->filled == s->samples) {
             for (unsigned axis = 0; axis < s->axes; axis++) {
-                analyse(s, window + axis * s->samples, features + axis * (s->bands + VIB_STATISTICS));
+                analyse(s, window + axis * s->samples, features + axis * width(s));
             }
             s->filled = 0;
             windows++;

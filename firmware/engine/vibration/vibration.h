@@ -21,9 +21,28 @@
  *   crest     round(24 log2(p^2 / V)) - 128                        crest factor, a step is 1/8 decibel
  *   kurtosis  round(24 log2(N sum(d^4) / sum(d^2)^2)) - 128        a sine -114, Gauss -90; shocks more
  *
+ *   envelope  round(6 log2(E_b)) - 53     as the bands; below
+ *
  * d is x - m, rounded to 13 bits below p where it has more. -128 is all that a constant axis gives. The
- * last two are the usual first signs of a damaged bearing (R. B. Randall, J. Antoni, "Rolling element bearing
+ * crest and kurtosis are the usual first signs of a damaged bearing (R. B. Randall, J. Antoni, "Rolling element bearing
  * diagnostics: a tutorial", Mechanical Systems and Signal Processing 25, 2011).
+ *
+ * The envelope is what that tutorial finds bearing faults with: each rolling over a damaged place rings a
+ * resonance of the structure, so how often that happens shows in the amplitude of the high frequencies, not in
+ * the spectrum itself. If it is wanted, with M = N/2 points at half the sample rate:
+ *
+ *   carrier   a_n = 2 sum(X_k / N exp(2 pi j k n / M)), k = N/8 .. N/2 - 1     from 1/8 of the sample rate up
+ *   envelope  u_n = |a_n| - h_n sum(|a|) / sum(h), h_n = 1/2 - cos(2 pi n / M) / 2
+ *   band      E_b = 16/3 sum(o_k |FFT(u)_k|^2) / M^2
+ *
+ * a is the analytic signal of the upper three quarters of the spectrum, still windowed: its modulus is Hann's
+ * window times the envelope, so no window is needed once more, and the bands of a noisy envelope add up to its
+ * variance. Below N/8 the spectrum of the squared envelope has no alias, so the bands end there. Bin k covers
+ * k - 1/2 .. k + 1/2, and o_k is how much of it a band covers. The edges are fractions of bins, evenly spaced
+ * by the logarithm, with 8 fraction bits. They go from 1 to N/8, or, once vib_set_speed has told the speed of
+ * the shaft, from half an order to 32 orders: then bands mean the same at any speed. Edges outside 1/2 .. N/8
+ * are moved there, and a band that covers nothing is -128. The bands of the spectrum do not follow the speed:
+ * they show resonances of the structure, which do not either.
  *
  * Integers throughout: N = 256, 512 or 1024 keeps every sum exact in 64 bits, see the files. The caller owns
  * the memory; nothing here allocates, calls the operating system or touches floating point.
@@ -41,6 +60,8 @@ extern "C" {
 
 #define VIB_BANDS_MIN 8
 #define VIB_BANDS_MAX 32
+#define VIB_ENVELOPE_MIN 8
+#define VIB_ENVELOPE_MAX 32
 #define VIB_AXES_MAX 3
 #define VIB_STATISTICS 3 /* features of an axis beside its bands: level, crest, kurtosis */
 
@@ -51,25 +72,32 @@ typedef struct {
     uint8_t bits;     /* log2(samples) */
     uint8_t bands;
     uint8_t axes;
-    uint16_t edges[VIB_BANDS_MAX + 1]; /* bands[b] is the bins edges[b] .. edges[b + 1] - 1 */
+    uint8_t envelope;                     /* bands of it */
+    uint16_t edges[VIB_BANDS_MAX + 1];    /* bands[b] is the bins edges[b] .. edges[b + 1] - 1 */
+    uint16_t lines[VIB_ENVELOPE_MAX + 1]; /* edges of the envelope's bands, in 1/256 of a bin */
 } vib_state;
 
 /* Bytes of memory one stream takes, 0 for numbers that vib_init refuses: 4 a sample to work in and 2 a sample
  * and axis. */
-size_t vib_size(unsigned samples, unsigned bands, unsigned axes);
+size_t vib_size(unsigned samples, unsigned bands, unsigned axes, unsigned envelope);
 
 /* Prepares vib_size() bytes, aligned as for a uint64_t. False unless samples is 256, 512 or 1024, bands 8 to
- * 32 and axes 1 or 3. */
-bool vib_init(vib_state *s, unsigned samples, unsigned bands, unsigned axes);
+ * 32, axes 1 or 3 and envelope 0 (none) or 8 to 32. */
+bool vib_init(vib_state *s, unsigned samples, unsigned bands, unsigned axes, unsigned envelope);
+
+/* Lets the envelope's bands follow the orders of a shaft from the next window on: rate in tenths of frames a
+ * second, speed in tenths of revolutions a minute. Speed 0, as after vib_init, is one that is not known. False,
+ * and nothing is changed, if there is no envelope, or the rate is 0. */
+bool vib_set_speed(vib_state *s, uint32_t rate, uint32_t speed);
 
 /* Forgets the frames of the window that is not complete. */
 void vib_reset(vib_state *s);
 
-/* Features of a window: axes * (bands + VIB_STATISTICS). */
+/* Features of a window: axes * (bands + VIB_STATISTICS + envelope). */
 size_t vib_features(const vib_state *s);
 
 /* Takes n frames of axes samples each, and returns the number of windows they complete. If it is not 0,
- * features[axes][bands + VIB_STATISTICS] are those of the last one. */
+ * features[axes][bands + VIB_STATISTICS + envelope] are those of the last one. */
 size_t vib_feed(vib_state *s, const int16_t *frames, size_t n, int8_t *features);
 
 #ifdef __cplusplus

@@ -29,19 +29,21 @@ static mp_obj_t vibration_make_new(const mp_obj_type_t *type, size_t n_args, siz
         {MP_QSTR_samples, MP_ARG_REQUIRED | MP_ARG_INT, {.u_int = 0}},
         {MP_QSTR_bands, MP_ARG_REQUIRED | MP_ARG_INT, {.u_int = 0}},
         {MP_QSTR_axes, MP_ARG_REQUIRED | MP_ARG_INT, {.u_int = 0}},
+        {MP_QSTR_envelope, MP_ARG_INT, {.u_int = 0}},
     };
     mp_arg_val_t values[MP_ARRAY_SIZE(allowed)];
     mp_arg_parse_all_kw_array(n_args, n_kw, args, MP_ARRAY_SIZE(allowed), allowed, values);
     /* A negative number becomes one that is too large. */
     const unsigned samples = (unsigned)values[0].u_int, bands = (unsigned)values[1].u_int,
-                   axes = (unsigned)values[2].u_int;
-    const size_t size = vib_size(samples, bands, axes);
+                   axes = (unsigned)values[2].u_int, envelope = (unsigned)values[3].u_int;
+    const size_t size = vib_size(samples, bands, axes, envelope);
     if (size == 0) {
-        mp_raise_ValueError(MP_ERROR_TEXT("samples must be 256, 512 or 1024, bands 8 to 32, axes 1 or 3"));
+        mp_raise_ValueError(MP_ERROR_TEXT(
+            "samples must be 256, 512 or 1024, bands 8 to 32, axes 1 or 3, envelope 0 or 8 to 32"));
     }
     nn_vibration *self = mp_obj_malloc(nn_vibration, type);
     self->state = m_malloc(size);
-    vib_init(self->state, samples, bands, axes);
+    vib_init(self->state, samples, bands, axes, envelope);
     self->frame = axes * sizeof(int16_t);
     self->count = vib_features(self->state);
     self->features = m_new(int8_t, self->count);
@@ -75,6 +77,24 @@ static mp_obj_t vibration_feed(mp_obj_t self_in, mp_obj_t frames_in) {
 }
 static MP_DEFINE_CONST_FUN_OBJ_2(vibration_feed_obj, vibration_feed);
 
+/* In tenths; on the host tools/vibration.py rounds alike. */
+static uint32_t tenths(mp_obj_t number, mp_float_t least) {
+    const mp_float_t value = mp_obj_get_float(number);
+    if (!(value >= least && value < MICROPY_FLOAT_CONST(1e8))) {
+        mp_raise_ValueError(MP_ERROR_TEXT("rate_hz must be 0.1 to 1e8 and rpm 0 to 1e8"));
+    }
+    return (uint32_t)(10 * value + MICROPY_FLOAT_CONST(0.5));
+}
+
+static mp_obj_t vibration_speed(mp_obj_t self_in, mp_obj_t rate, mp_obj_t rpm) {
+    nn_vibration *self = MP_OBJ_TO_PTR(self_in);
+    if (!vib_set_speed(self->state, tenths(rate, MICROPY_FLOAT_CONST(0.1)), tenths(rpm, 0))) {
+        mp_raise_ValueError(MP_ERROR_TEXT("only the bands of an envelope follow the speed"));
+    }
+    return mp_const_none;
+}
+static MP_DEFINE_CONST_FUN_OBJ_3(vibration_speed_obj, vibration_speed);
+
 static void vibration_attr(mp_obj_t self_in, qstr attr, mp_obj_t *dest) {
     nn_vibration *self = MP_OBJ_TO_PTR(self_in);
     if (dest[0] != MP_OBJ_NULL) {
@@ -90,6 +110,7 @@ static void vibration_attr(mp_obj_t self_in, qstr attr, mp_obj_t *dest) {
 static const mp_rom_map_elem_t vibration_locals_table[] = {
     {MP_ROM_QSTR(MP_QSTR_feed), MP_ROM_PTR(&vibration_feed_obj)},
     {MP_ROM_QSTR(MP_QSTR_reset), MP_ROM_PTR(&vibration_reset_obj)},
+    {MP_ROM_QSTR(MP_QSTR_speed), MP_ROM_PTR(&vibration_speed_obj)},
 };
 static MP_DEFINE_CONST_DICT(vibration_locals, vibration_locals_table);
 

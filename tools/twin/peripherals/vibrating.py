@@ -25,13 +25,14 @@ class Vibrating(Peripheral):
             ops.VIB_OPEN: self._open,
             ops.VIB_FEED: self._feed,
             ops.VIB_RESET: self._reset,
+            ops.VIB_SPEED: self._speed,
         }
 
     def reset(self, cause: int) -> None:
         self._fronts.clear()
 
     def _open(self, argument: int, payload: bytes) -> tuple[int, bytes]:
-        self._fronts.append(VibrationFrontEnd(*struct.unpack("<HHH", payload)))
+        self._fronts.append(VibrationFrontEnd(*struct.unpack("<HHHH", payload)))
         return len(self._fronts) - 1, b""
 
     def _feed(self, argument: int, payload: bytes) -> tuple[int, bytes]:
@@ -40,7 +41,7 @@ class Vibrating(Peripheral):
             raise ValueError("frames have 2 bytes for each axis, and the last one is not whole")
         frames = np.frombuffer(payload, "<i2")
         windows = front.feed(frames if front.axes == 1 else frames.reshape(-1, front.axes))
-        cost = instructions(front.samples, front.bands, front.axes)
+        cost = instructions(front.samples, front.bands, front.axes, front.envelope)
         before = self.chip.meter.now
         self.chip.work(round(windows * cost * self.chip.board.CYCLES["per_instruction"]))
         self.windows += windows
@@ -51,6 +52,11 @@ class Vibrating(Peripheral):
         front = self._at(argument)
         front.reset()
         return 0, front.features.tobytes()
+
+    def _speed(self, argument: int, payload: bytes) -> tuple[int, bytes]:
+        rate, speed = struct.unpack("<II", payload)
+        self._at(argument).speed(rate / 10, speed / 10)
+        return 0, b""
 
     def _at(self, handle: int) -> VibrationFrontEnd:
         if handle >= len(self._fronts):
