@@ -155,6 +155,8 @@ class Speech(Section, kw_only=True):
     Attributes:
         kind: ``folder`` (Speech Commands layout, also that of ``cicada collect``) or ``synthesis``.
         words: what the model tells apart; a phrase has ``_`` between its words.
+        said: how a word is read out, where its spelling is not enough: ``{hey_cicada = ["hey cicada", "hey
+            sikahda"]}``; each clip takes one of them (``synthesis`` only).
         folder: of recordings; the command line's ``--data`` comes first.
         recordings: folders whose clips are added, by speaker (``synthesis`` only).
         voices: folder of Piper voices that speak beside the built-in ones (``synthesis`` only).
@@ -165,6 +167,7 @@ class Speech(Section, kw_only=True):
 
     kind: Literal["folder", "synthesis"]
     words: Annotated[tuple[str, ...], Meta(min_length=1)]
+    said: dict[str, Annotated[tuple[str, ...], Meta(min_length=1)]] = field(default_factory=dict)
     folder: str | None = None
     recordings: tuple[str, ...] = ()
     voices: str | None = None

@@ -12,7 +12,7 @@ import pytest
 from cicada.tools import audio
 from cicada.tools.errors import UserError
 from cicada.training import augment
-from cicada.training.corpora import SPLITS, open_corpus, synth, voices, wordlist
+from cicada.training.corpora import SPLITS, open_corpus, speaking, synth, voices, wordlist
 
 SMALL = synth.Plan(
     wanted={"train": 4, "validation": 3, "test": 3},
@@ -233,6 +233,6 @@ def test_a_crash_of_the_library_is_said_and_leaves_nothing(tmp_path, monkeypatch
 def test_record_keeps_the_whole_word():
     spoken = 10000 * np.sin(np.arange(12000) / 5)
     for seed in range(20):
-        pcm = synth.record(spoken, np.random.default_rng(seed))
+        pcm = speaking.record(spoken, np.random.default_rng(seed), audio.RATE)
         loud = np.flatnonzero(np.abs(pcm.astype(int)) > np.abs(pcm.astype(int)).max() / 2)
         assert pcm.shape == (audio.RATE,) and loud[-1] - loud[0] > 11900

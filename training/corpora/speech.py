@@ -34,6 +34,9 @@ def open_speech(speech: Speech, frontend: AudioFrontEnd, data: Path | None, seed
             split into another, too few clips of a word, or a phrase that cannot be spoken in time.
     """
     words = check_words(speech.words)
+    strange = sorted(set(speech.said) - set(words))
+    if strange:
+        raise UserError(f"`said` tells how to read '{strange[0]}', which is not in `words`: add or remove it")
     extra = [Path(name) for name in speech.recordings]
     if speech.kind == "folder":
         folder = data or (Path(speech.folder) if speech.folder else None)

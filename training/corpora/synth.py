@@ -1,7 +1,8 @@
 """The default corpus: words spoken by synthetic voices, made once and kept as a folder of recordings.
 
 The folder has the Speech Commands layout with a manifest, so ``DATA=`` can name it like any other. Every
-voice is on one side of the split. What a model learns from it, and what not, is said in docs/data.md.
+voice, also those of a folder of the user's, is on one side of the split. What a model learns from it, and
+what not, is said in docs/data.md.
 """
 
 from __future__ import annotations
@@ -18,29 +19,28 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-import soxr
 
 from cicada.tools import audio, stages
 from cicada.tools.errors import UserError
 from cicada.training import augment
-from cicada.training.corpora import noise, speech_commands, voices, wordlist
+from cicada.training.corpora import negatives, noise, piper, speaking, speech_commands, voices, wordlist
 from cicada.training.corpora.base import SPLITS, Corpus, fingerprint
 from cicada.training.progress import bar
 from cicada.training.recipe import AudioFrontEnd, Speech
 from cicada.training.windows import Window
 
 _SECOND = audio.RATE
-#: Least air around the word in a clip, in samples.
-_AIR = int(0.06 * _SECOND)
 _BABBLE_SPEAKERS = 6
 # Work files that the finished folder does not keep.
 _SCRATCH = ".scratch"
 # The voice of the neural synthesiser, as a speaker beside espeak-ng's variants.
 _NEURAL = f"hibari-{voices.HIBARI_VOICE}"
+# The voices of a folder together say wanted words as often as so many of espeak-ng's, if they are fewer.
+_EXTERNAL_WEIGHT = 16
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,9 @@ class Plan:
         wanted: clips of each wanted word by each espeak-ng voice, by split.
         neural: clips of each wanted word by the neural voice.
         others: number of other words, each spoken once by every voice.
+        alike: so many of them are words and phrases that sound like the wanted ones (``negatives.py``).
+        said: how a wanted word is read out, where its spelling is not enough; a clip takes one of these.
+        voices: folder of Piper voices that speak as well.
         variants: espeak-ng voices by split.
         noise_s: seconds of each background in training; the other splits have a third of it each.
         length: samples of a clip; a word or phrase must fit into it.
@@ -59,14 +62,22 @@ class Plan:
     wanted: Mapping[str, int] = field(default_factory=lambda: {"train": 3, "validation": 4, "test": 4})
     neural: int = 4
     others: int = 30
+    alike: int = 0
+    said: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    voices: str | None = None
     variants: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: voices.ESPEAK_VOICES)
     noise_s: int = 30
     length: int = _SECOND
 
     @property
     def speakers(self) -> int:
-        """Number of voices, the neural one included."""
-        return sum(map(len, self.variants.values())) + 1
+        """Number of voices, the neural ones included."""
+        return sum(map(len, self.variants.values())) + 1 + len(self.external)
+
+    @property
+    def external(self) -> tuple[piper.Voice, ...]:
+        """The voices of the folder."""
+        return piper.find(Path(self.voices)) if self.voices else ()
 
 
 def plan_for(speech: Speech, frontend: AudioFrontEnd) -> Plan:
@@ -77,17 +88,22 @@ def plan_for(speech: Speech, frontend: AudioFrontEnd) -> Plan:
     return Plan(
         wanted={**Plan().wanted, "train": speech.clips},
         others=speech.others,
+        # Half of them from everyday speech: that is what the model will hear all day.
+        alike=speech.others // 2,
+        said=speech.said,
+        voices=speech.voices,
         length=Window(frontend.step_ms, frontend.frames).samples,
     )
 
 
 @dataclass(frozen=True)
 class _Task:
-    """All that one voice has to say: (word, number of clips) pairs."""
+    """All that one voice has to say: (word, number of clips) pairs, and which of the words are wanted."""
 
-    voice: str
+    voice: str | piper.Voice
     split: str
     words: tuple[tuple[str, int], ...]
+    wanted: tuple[str, ...]
 
 
 def corpus(
@@ -106,14 +122,15 @@ def corpus(
     """
     plan = plan or Plan()
     here = Path(__file__).parent
-    code = [
-        here / name for name in ("synth.py", "voices.py", "wordlist.py", "noise.py", "speech_commands.py")
-    ]
+    names = ("synth", "speaking", "voices", "piper", "wordlist", "negatives", "noise", "speech_commands")
+    code = [here / f"{name}.py" for name in names]
     packages = ("espeakng-loader", "hibari-tts", "numpy", "soxr")
     inputs = {
         "words": sorted(words),
         "seed": seed,
-        "plan": asdict(plan),
+        # Where a folder lies does not matter, what is in it does.
+        "plan": asdict(replace(plan, voices=None)),
+        "voices": stages.hash_files(Path(plan.voices).glob("*.onnx*")) if plan.external else None,
         "code": stages.hash_files([*code, here.parent / "augment.py"]),
         "packages": {name: _version(name) for name in packages},
     }
@@ -137,14 +154,14 @@ def make(folder: Path, words: Sequence[str], seed: int, plan: Plan) -> None:
     try:
         scratch.mkdir()
         # Even this first question goes to a worker: should the C library crash, it takes no one along.
-        other = workers.submit(_others, folder, tuple(words), plan.others).result()
+        other = workers.submit(_others, folder, tuple(words), plan).result()
         for word in (*words, *other):
             (folder / word).mkdir()
         tasks = list(_tasks(words, other, plan))
         total = sum(count for task in tasks for _, count in task.words)
         rows: list[tuple[str, str, str, str]] = []
         with bar("synthesise speech", total) as advance:
-            futures = [workers.submit(_speak, folder, task, seed, plan.length) for task in tasks]
+            futures = [workers.submit(_speak, folder, task, seed, plan) for task in tasks]
             for future in as_completed(futures):
                 done = future.result()
                 rows += done
@@ -163,115 +180,63 @@ def make(folder: Path, words: Sequence[str], seed: int, plan: Plan) -> None:
     table = csv.writer(text, lineterminator="\n")
     table.writerows([("path", "word", "speaker", "split"), *rows])
     (folder / speech_commands.MANIFEST).write_text(text.getvalue(), encoding="utf-8")
-    source = f"synthesised speech (espeak-ng, hibari), {plan.speakers} voices"
+    engines = "espeak-ng, hibari, Piper" if plan.voices else "espeak-ng, hibari"
+    source = f"synthesised speech ({engines}), {plan.speakers} voices"
     (folder / speech_commands.SOURCE).write_text(source + "\n", encoding="utf-8")
 
 
 def _tasks(words: Sequence[str], other: Sequence[str], plan: Plan) -> Iterator[_Task]:
+    def task(voice: str | piper.Voice, split: str, count: int) -> _Task:
+        said = (*((word, count) for word in words), *((word, 1) for word in other))
+        return _Task(voice, split, said, tuple(words))
+
     for split in SPLITS:
-        said = (*((word, plan.wanted[split]) for word in words), *((word, 1) for word in other))
         for voice in plan.variants[split]:
-            yield _Task(voice, split, said)
-    said = (*((word, plan.neural) for word in words), *((word, 1) for word in other))
-    yield _Task(_NEURAL, voices.HIBARI_SPLIT, said)
+            yield task(voice, split, plan.wanted[split])
+    yield task(_NEURAL, voices.HIBARI_SPLIT, plan.neural)
+    # A few voices that sound like people would be lost among many that do not.
+    more = max(1, _EXTERNAL_WEIGHT // max(len(plan.external), 1))
+    for external in plan.external:
+        split = speech_commands.hash_split(external.speaker)
+        yield task(external, split, plan.wanted[split] * more)
 
 
 # ---- in the worker processes
 
 
-def _others(folder: Path, words: tuple[str, ...], count: int) -> list[str]:
+def _others(folder: Path, words: tuple[str, ...], plan: Plan) -> list[str]:
     espeak = voices.Espeak(folder / _SCRATCH)
-    return wordlist.others(words, lambda word: espeak.phonemes(_text(word)), count)
+    found: list[str] = []
+    if plan.alike:
+        sounds = negatives.Sounds()
+        found = negatives.alike(words, sounds.of, sounds.words, plan.alike)
+    everyday = wordlist.others(words, lambda word: espeak.phonemes(speaking.as_text(word)), plan.others)
+    return [*found, *(word for word in everyday if word not in found)][: plan.others]
 
 
-def _speak(folder: Path, task: _Task, seed: int, length: int) -> list[tuple[str, str, str, str]]:
+def _speak(folder: Path, task: _Task, seed: int, plan: Plan) -> list[tuple[str, str, str, str]]:
     """Record everything that one voice says; returns its lines of the manifest."""
-    speaker = task.voice if task.voice == _NEURAL else "espeak-" + re.sub(r"\W", "_", task.voice.lower())
+    voice, scratch = task.voice, folder / _SCRATCH
+    if isinstance(voice, piper.Voice):
+        speaker = voice.speaker
+        say = speaking.external(Path(plan.voices or ""), voice, scratch, seed)
+    elif voice == _NEURAL:
+        speaker, say = voice, speaking.neural()
+    else:
+        speaker = "espeak-" + re.sub(r"\W", "_", voice.lower())
+        say = speaking.espeak(voice, scratch)
     rng = np.random.default_rng([seed, zlib.crc32(speaker.encode())])
-    engine = voices.Neural() if task.voice == _NEURAL else voices.Espeak(folder / _SCRATCH)
     rows = []
     for word, count in task.words:
         for number in range(count):
-            pcm = record(utter(word, task.voice, engine, rng, length - _AIR), rng, length)
+            texts = plan.said.get(word, (speaking.as_text(word),))
+            text = texts[rng.integers(len(texts))] if len(texts) > 1 else texts[0]
+            # What is no wanted word stays none when its end is missing.
+            spoken = speaking.utter(text, say, rng, plan.length - speaking.AIR, cut=word not in task.wanted)
             name = f"{word}/{speaker}_nohash_{number}.flac"
-            audio.write_flac(folder / name, pcm)
+            audio.write_flac(folder / name, speaking.record(spoken, rng, plan.length))
             rows.append((name, word, speaker, task.split))
     return rows
-
-
-def utter(
-    word: str, voice: str, engine: voices.Espeak | voices.Neural, rng: np.random.Generator, longest: int
-) -> np.ndarray:
-    """Let a voice say a word in a way of its own: accent, pace, pitch, melody and size of the speaker.
-
-    Args:
-        word: the word.
-        voice: the espeak-ng variant; the neural engine has its one voice.
-        engine: the synthesiser.
-        rng: source of every choice.
-        longest: samples (16 kHz) that it may take.
-
-    Returns:
-        ``float64[n]`` at 16 kHz without leading and trailing silence.
-
-    Raises:
-        UserError: the word is silent or too long.
-    """
-    text = _text(word) + str(rng.choice([".", ".", "!", "?"]))
-    # Resampling moves all formants, like a longer or shorter vocal tract: other ages and sizes of a voice.
-    size = rng.uniform(0.88, 1.15)
-    pace = rng.uniform(0.75, 1.2)
-    accent = str(rng.choice(voices.ACCENTS))
-    pitch, span, noise_seed = (int(rng.integers(*limits)) for limits in ((25, 76), (20, 81), (0, 2**31)))
-    # A slow voice may need more than the window: let it hurry before giving up on the word.
-    for hurry in (1.0, 1.3, 1.7, 2.2):
-        if isinstance(engine, voices.Neural):
-            # Its own pitch is fixed, so its size varies more.
-            raw = engine.render(text, speed=pace * hurry, seed=noise_seed)
-            source = engine.rate * size**1.5
-        else:
-            rate = min(round(165 * pace * hurry), 450)
-            raw = engine.render(text, accent, voice, rate=rate, pitch=pitch, span=span, seed=noise_seed)
-            source = engine.rate * size
-        spoken = _trim(raw)
-        if not len(spoken):
-            raise UserError(
-                f"'{word}' cannot be spoken by the speech synthesiser: choose another word in WORDS"
-            )
-        if len(spoken) * audio.RATE / source <= longest:
-            return soxr.resample(spoken.astype(np.float64), source, audio.RATE, quality="HQ")[:longest]
-    raise UserError(
-        f"'{word}' takes longer than the {(longest + _AIR) / audio.RATE:.2g} s a model listens to: choose a"
-        " shorter word, or more `frames` in the recipe"
-    )
-
-
-def record(spoken: np.ndarray, rng: np.random.Generator, length: int = _SECOND) -> np.ndarray:
-    """What a microphone makes of a word, ``int16[length]``: place, room, sound, level and noise vary."""
-    start = int(rng.integers(length - len(spoken) + 1))
-    pcm = augment.place(spoken, start, length)
-    if rng.random() < 0.5:
-        pcm = augment.room(pcm, rng)
-    pcm = augment.colour(pcm, rng)
-    wanted = rng.uniform(-34.0, -14.0) + 20 * np.log10(32768)
-    pcm = augment.gain(pcm, wanted - 20 * np.log10(max(augment.speech_level(pcm), 1e-3)))
-    floor = noise.coloured(length, rng.uniform(0.0, 2.0), rng)
-    # No recording is digitally silent; the noise of a room is what a front end adapts to between words.
-    return augment.to_pcm(augment.mix(pcm, floor, rng.uniform(18.0, 45.0), rng))
-
-
-def _trim(pcm: np.ndarray) -> np.ndarray:
-    """Cut silence (40 dB below the peak) from both ends, but for a hundredth of a second or so."""
-    loud = np.flatnonzero(np.abs(pcm.astype(np.int32)) > np.abs(pcm.astype(np.int32)).max(initial=0) / 100)
-    if not len(loud):
-        return pcm[:0]
-    margin = 250
-    return pcm[max(loud[0] - margin, 0) : loud[-1] + margin]
-
-
-def _text(word: str) -> str:
-    """A word as it is read out: ``hey_cicada`` is two words."""
-    return re.sub(r"[_-]+", " ", word).strip()
 
 
 # ---- backgrounds

@@ -139,10 +139,19 @@ class Espeak:
 
     def phonemes(self, text: str) -> str:
         """How ``text`` sounds in American English, in IPA without marks of stress and length."""
-        self._lib.espeak_SetVoiceByName(b"en-us")
+        return "".join(c for c in self.sound(text, "en-us") if c not in "ˈˌː_ ")
+
+    def sound(self, text: str, accent: str) -> str:
+        """How ``text``, a word or phrase, sounds in an accent: IPA with stress, length and spaces.
+
+        Raises:
+            UserError: the library has no such accent.
+        """
+        if self._lib.espeak_SetVoiceByName(accent.encode()) != 0:
+            raise UserError(f"this espeak-ng has no accent '{accent}': {_MEND}")
         pointer = ctypes.c_char_p(text.encode())
         spoken = self._lib.espeak_TextToPhonemes(ctypes.byref(pointer), _CHARS_UTF8, _PHONEMES_IPA) or b""
-        return "".join(c for c in spoken.decode() if c not in "ˈˌː_ ")
+        return spoken.decode()
 
 
 class Neural:
