@@ -6,8 +6,9 @@ fault, IR inner race, OR outer race, BF ball), shaft (GS good, BS bent), load (B
 HImL, VHIL more and more imbalanced), alignment (WA well, MA misaligned) and additional load of the shaft.
 
 Scale. 20 mV for 1 g, the sensor's range of +-40 g (ADXL356 data sheet, table 1). The README does not say
-which range was set; at the 80 mV of +-10 g the three offsets from 0.9 V would leave no room for gravity. Some
-recordings at 3000 rpm go beyond the +-16 g that are kept here, and saturate.
+which range was set; at the 80 mV of +-10 g the three offsets from 0.9 V (0.2 g in all) would leave no room
+for gravity, and 4.7 uV/sqrt(Hz) at 1245 Hz would be less than the sensor's own noise. In twelve recordings
+some samples (at most 0.6 %) lie beyond the +-16 g that are kept here, and saturate.
 
 Offset. It differs a little from recording to recording and gives labels away, so the mean of each is taken
 off, and of each window again (:meth:`cicada.training.corpora.machines.Recording.windows`).

@@ -287,7 +287,7 @@ def corpus(
 
 
 def _draw(rng: np.random.Generator, rpm: float, geometry: Geometry | None, rate_hz: float) -> Rig:
-    """A machine by chance; one mode at least lies above a fifth of the rate, where envelopes are looked for."""
+    """A machine by chance; one mode at least lies above a fifth of the rate, where envelopes are sought."""
     own = Geometry(int(rng.integers(7, 13)), rng.uniform(0.17, 0.28), 1.0)
     places = [rng.uniform(0.2, 0.42), *rng.uniform(0.06, 0.42, int(rng.integers(1, 4)))]
     modes = tuple(

@@ -58,7 +58,9 @@ def assign(
         return _deal(pieces, "recording", seed, wanted)
     if by not in ("bearing", "recording"):
         raise ValueError(f"recordings are split by bearing or recording, not by {by}")
-    return _deal(recordings, by, seed, wanted)
+    parts = _deal(recordings, by, seed, wanted)
+    check(parts, by, "the split")
+    return parts
 
 
 def folds(
