@@ -6,6 +6,7 @@ int8 features to the model as they are.
 
 from __future__ import annotations
 
+import re
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -31,6 +32,7 @@ OPERATORS = frozenset(
         *("PADV2", "TRANSPOSE", "QUANTIZE"),
     }
 )
+_LACKING = "the model needs {}, which the device lacks: choose another `architecture`, or other options of it"
 
 
 def convert(model: keras.Model, representative: np.ndarray) -> bytes:
@@ -75,7 +77,7 @@ def _convert(model: keras.Model, samples) -> bytes:
 
     if len(model.outputs) > 1:
         model = keras.Model(model.inputs, model.outputs[0])
-    shape = tuple(model.input_shape[1:])
+    shape, blob, strange = tuple(model.input_shape[1:]), b"", None
     with tempfile.TemporaryDirectory() as saved, backend.quiet():
         signature = [tf.TensorSpec((1, *shape), tf.float32, "features")]
         model.export(saved, "tf_saved_model", verbose=False, input_signature=signature)
@@ -86,7 +88,15 @@ def _convert(model: keras.Model, samples) -> bytes:
             converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter.inference_input_type = tf.int8
         converter.inference_output_type = tf.int8
-        blob = bytes(converter.convert())
+        try:
+            blob = bytes(converter.convert())
+        except Exception as error:
+            # "'tf.Erf' op is neither a custom op nor a flex op": TFLite itself does not have it.
+            strange = re.search(r"'(?:tf|tfl)\.(\w+)' op", str(error))
+            if strange is None:
+                raise
+    if strange is not None:
+        raise UserError(_LACKING.format(strange[1]))
     check(describe(blob), shape)
     return blob
 
@@ -95,7 +105,8 @@ def check(found: Description, shape: tuple[int, ...] | None = None) -> None:
     """Make sure that a converted model is what the device expects.
 
     Raises:
-        RuntimeError: it is not; the message says in what.
+        UserError: it has operators that the device lacks.
+        RuntimeError: its input or output is another; the message says in what.
     """
     shape = found.input.shape[1:] if shape is None else shape
     wanted = {
@@ -109,10 +120,7 @@ def check(found: Description, shape: tuple[int, ...] | None = None) -> None:
             raise RuntimeError(f"the converted model's {name} is {is_now}, not {expected}")
     strange = sorted(set(found.operators) - OPERATORS)
     if strange:
-        raise UserError(
-            f"the model needs {', '.join(strange)}, which the device does not have: choose another"
-            " `architecture`, or other options of it"
-        )
+        raise UserError(_LACKING.format(", ".join(strange)))
 
 
 def tflite_outputs(blob: bytes, x: np.ndarray) -> np.ndarray:

@@ -7,10 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from cicada.tools.errors import UserError
+from cicada.tools.paths import FIRMWARE
 from cicada.tools.tflm import Interpreter
 from cicada.training import backend, quantise
 from cicada.training.flatbuffer import describe
 from cicada.training.model import build
+from cicada.training.pack.errors import PackError
+from cicada.training.pack.graph import Operator
 from cicada.training.windows import CHANNELS, FRAMES
 
 CLASSES = 4
@@ -65,3 +69,26 @@ def test_a_model_that_broke_the_contract_is_not_let_through(made):
     ):
         with pytest.raises(RuntimeError, match=reason):
             quantise.check(wrong)
+
+
+@pytest.mark.parametrize(("operation", "operator"), [("exp", "EXP"), ("erf", "Erf")])
+def test_an_operator_that_the_device_lacks_is_named(operation, operator):
+    keras = backend.tensorflow().keras
+    inputs = keras.Input((6, 5, 1), name="features")
+    x = keras.layers.Flatten()(getattr(keras.ops, operation)(inputs))
+    model = keras.Model(inputs, keras.layers.Dense(3, activation="softmax")(x))
+    with pytest.raises(UserError, match=f"needs {operator}, which the device lacks"):
+        quantise.convert(model, np.zeros((4, 6, 5), np.int8))
+
+
+def test_both_engines_know_every_operator_that_is_allowed(monkeypatch):
+    monkeypatch.syspath_prepend(FIRMWARE / "scripts")
+    from tflm_operators import NAMES
+
+    from cicada.training.pack.validate import check
+
+    assert set(NAMES.values()) >= quantise.OPERATORS
+    for kind in quantise.OPERATORS:
+        # Not "this operator is not supported": it was looked at, and found to have no inputs.
+        with pytest.raises(PackError, match="0 inputs"):
+            check(Operator(kind, 0, [], []))
