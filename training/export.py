@@ -20,7 +20,7 @@ _ARENAS = {
 
 
 def c_sources(model: bytes, manifest: Mapping[str, Any], stem: str = "kws_model") -> tuple[str, str]:
-    """Write the header and the source of a keyword model.
+    """Write the header and the source of a model.
 
     Args:
         model: the model, packed or a ``.tflite``.
@@ -35,7 +35,6 @@ def c_sources(model: bytes, manifest: Mapping[str, Any], stem: str = "kws_model"
 
 def _header(model: bytes, manifest: Mapping[str, Any], stem: str) -> str:
     upper = stem.upper()
-    frontend, decision = manifest["frontend"], manifest["decision"]
     source, target = manifest["input"], manifest["output"]
     defines = [
         ("LEN", len(model)),
@@ -51,18 +50,10 @@ def _header(model: bytes, manifest: Mapping[str, Any], stem: str) -> str:
         ("OUTPUT_LEN", int(np.prod(target["shape"]))),
         ("OUTPUT_SCALE", _float(target["scale"])),
         ("OUTPUT_ZERO_POINT", f"({target['zero_point']})"),
-        ("SAMPLE_RATE", frontend["rate"]),
-        ("WINDOW_MS", frontend["window_ms"]),
-        ("STEP_MS", frontend["step_ms"]),
-        ("CHANNELS", frontend["channels"]),
-        ("FRAMES", frontend["frames"]),
-        ("HOP_FRAMES", decision["hop_frames"]),
-        ("DECISION_WINDOW", decision["window"]),
-        ("DECISION_THRESHOLD", _float(decision["threshold"])),
-        ("REFRACTORY_MS", decision["refractory_ms"]),
+        *_inputs(manifest),
     ]
     lines = [
-        f"/* INT8 keyword model: {_comment(', '.join(manifest['labels']))}.",
+        f"/* INT8 model: {_comment(', '.join(manifest['labels']))}.",
         "   Written by cicada.training.export; do not edit. */",
         f"#ifndef {upper}_H",
         f"#define {upper}_H",
@@ -81,6 +72,25 @@ def _header(model: bytes, manifest: Mapping[str, Any], stem: str) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _inputs(manifest: Mapping[str, Any]) -> list[tuple[str, object]]:
+    """What the model's input is made of, and for words what is made of its output."""
+    frontend = manifest["frontend"]
+    if "kind" in frontend:
+        return [(name.upper(), value) for name, value in frontend.items() if type(value) is int]
+    decision = manifest["decision"]
+    return [
+        ("SAMPLE_RATE", frontend["rate"]),
+        ("WINDOW_MS", frontend["window_ms"]),
+        ("STEP_MS", frontend["step_ms"]),
+        ("CHANNELS", frontend["channels"]),
+        ("FRAMES", frontend["frames"]),
+        ("HOP_FRAMES", decision["hop_frames"]),
+        ("DECISION_WINDOW", decision["window"]),
+        ("DECISION_THRESHOLD", _float(decision["threshold"])),
+        ("REFRACTORY_MS", decision["refractory_ms"]),
+    ]
 
 
 def _source(model: bytes, manifest: Mapping[str, Any], stem: str) -> str:

@@ -82,3 +82,11 @@ def test_numbers_read_back_as_the_same_float32(value, tmp_path):
     literal = line.split()[-1]
     assert literal.endswith("f") and ("." in literal or "e" in literal)
     assert np.float32(literal[:-1]) == np.float32(value)
+
+
+def test_a_model_for_pictures_says_how_large_they_are():
+    about = {**ABOUT, "frontend": {"kind": "image", "width": 96, "height": 64}}
+    del about["decision"]
+    header, source = c_sources(MODEL, about, "door_model")
+    assert "#define DOOR_MODEL_WIDTH 96\n#define DOOR_MODEL_HEIGHT 64\n" in header
+    assert "SAMPLE_RATE" not in header and "door_model_data" in source
