@@ -8,16 +8,23 @@ from typing import Any
 
 import numpy as np
 
-from cicada.tools.tflm import Interpreter
+from cicada.tools.runtimes import Runtime
 from cicada.training import progress
+from cicada.training.evaluation.intervals import bootstrap
 
 
-def tflm_outputs(interpreter: Interpreter, x: np.ndarray, what: str) -> np.ndarray:
-    """Outputs ``int8[n, classes]`` of TFLM for ``int8[n, 49, 40]``, under a progress bar named ``what``."""
+def tflm_outputs(model: Runtime, x: np.ndarray, what: str) -> np.ndarray:
+    """Outputs ``int8[n, classes]`` of a model for ``int8[n, rows, columns]``, one after the other.
+
+    Args:
+        model: under TFLM, or a packed one; one without state.
+        x: inputs.
+        what: name of the progress bar.
+    """
     outputs = []
     with progress.bar(what, len(x)) as advance:
         for window in x:
-            outputs.append(interpreter.invoke(window))
+            outputs.append(model.invoke(window))
             advance()
     return np.stack(outputs)
 
@@ -49,7 +56,13 @@ def equal_share(y: np.ndarray, seed: int) -> np.ndarray:
     return np.sort(np.concatenate(chosen))
 
 
-def report(y: np.ndarray, outputs: np.ndarray, labels: Sequence[str], seed: int) -> dict[str, Any]:
+def report(
+    y: np.ndarray,
+    outputs: np.ndarray,
+    labels: Sequence[str],
+    seed: int,
+    speakers: Sequence[str] | None = None,
+) -> dict[str, Any]:
     """Figures of one model on one set of examples, JSON-able.
 
     Args:
@@ -57,16 +70,22 @@ def report(y: np.ndarray, outputs: np.ndarray, labels: Sequence[str], seed: int)
         outputs: ``[n, classes]``, scores in any unit.
         labels: class names.
         seed: for the draw of :func:`equal_share`.
+        speakers: who speaks in each example, empty where nobody does. None takes all examples as independent.
 
     Returns:
-        ``accuracy`` (plain, on classes of about equal size), ``balanced`` (mean recall over all
-        examples), ``words`` (recall and n by label), ``confusion`` (over all examples).
+        ``accuracy`` (plain, on classes of about equal size) and its 95 % ``interval`` over speakers,
+        ``balanced`` (mean recall over all examples), ``words`` (recall and n by label), ``confusion`` (over
+        all examples).
     """
     guess = outputs.argmax(axis=1)
     matrix = confusion(y, guess, len(labels))
     share = equal_share(y, seed)
+    hits = guess[share] == y[share]
+    # Nobody is not one person: each example without a speaker is on its own.
+    groups = [speakers[row] if speakers is not None and speakers[row] else int(row) for row in share]
     return {
-        "accuracy": float((guess[share] == y[share]).mean()),
+        "accuracy": float(hits.mean()),
+        "interval": bootstrap(groups, lambda rows: float(hits[rows].mean()), seed).as_json(),
         "examples": len(share),
         "balanced": balanced(matrix),
         "words": {

@@ -63,14 +63,14 @@ def test_one_seed_has_no_interval():
 def test_the_bootstrap_covers_the_truth_about_as_often_as_it_says():
     rng = np.random.default_rng(1)
     covered = 0
-    for trial in range(150):
+    for trial in range(100):
         # Speakers differ in how well they are understood: 0.8 on average.
         by_speaker = rng.beta(8, 2, 40)
         speakers = np.repeat(np.arange(40), 5)
         hits = rng.random(200) < by_speaker[speakers]
-        found = bootstrap(speakers, lambda rows, hits=hits: hits[rows].mean(), trial, 200)
+        found = bootstrap(speakers, lambda rows, hits=hits: hits[rows].mean(), trial, 150)
         covered += found.low <= 0.8 <= found.high
-    assert 0.87 <= covered / 150 <= 1.0
+    assert 0.87 <= covered / 100 <= 1.0
 
 
 def test_rows_of_one_speaker_count_for_less_than_as_many_speakers():
