@@ -8,7 +8,7 @@ apart). So groups are kept together here: physical bearings, or recordings.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -23,7 +23,7 @@ WINDOW_S = 0.2
 # Groups are dealt in a random order. The first dealing whose shares are nearly those wanted is taken, so that
 # another seed gives another one; after so many groups dealt out, the best so far.
 _NEARLY = 0.05
-_EFFORT = 4096
+_EFFORT = 2048
 
 
 def assign(
@@ -59,7 +59,7 @@ def assign(
     if by not in ("bearing", "recording"):
         raise ValueError(f"recordings are split by bearing or recording, not by {by}")
     parts = _deal(recordings, by, seed, wanted)
-    check(parts, by, "the split")
+    refuse(_members(parts, by), "the split", by)
     return parts
 
 
@@ -100,9 +100,14 @@ def check(parts: Mapping[str, Sequence[Recording]], by: str, where: str) -> None
     Raises:
         UserError: what is in two splits, and in which recordings.
     """
-    key = "name" if by == "recording" else by
-    refuse(((getattr(one, key), split, one.name) for split, part in parts.items() for one in part), where, by)
+    refuse(_members(parts, by), where, by)
     refuse_copies(((one.frames, split, one.name) for split, part in parts.items() for one in part), where)
+
+
+def _members(parts: Mapping[str, Sequence[Recording]], by: str) -> Iterator[tuple[str, str, str]]:
+    for split, part in parts.items():
+        for one in part:
+            yield one.name if by == "recording" else one.bearing, split, one.name
 
 
 def divide(recording: Recording, count: int, gap_s: float = 1.0) -> list[Recording]:
@@ -209,7 +214,7 @@ def _dealt(time: np.ndarray, share: np.ndarray, order: np.ndarray) -> tuple[np.n
         lacks = (share[:, None] - have) * (time[row] > 0)
         # A label that a split has nothing of comes before any surplus of time.
         empty = ((have == 0) & (time[row] > 0)).sum(axis=1)
-        place[row] = max(range(len(share)), key=lambda split: (empty[split], lacks[split].sum()))
+        place[row] = np.argmax(empty * (2 * len(time[row]) + 1) + lacks.sum(axis=1))
         have[place[row]] += time[row]
     if (have == 0).any():
         return place, np.inf
