@@ -16,8 +16,8 @@ CLASSES = 4
 #: Frames of a window and options of networks that differ in all that matters to the streaming form.
 SHAPES: dict[str, tuple[int, dict[str, Any]]] = {
     "bands": (
-        27,
-        {"stride": 2, "first": 4, "spectral": (6, 8), "blocks": (8, 8), "kernels": ((3,), (2, 4))},
+        31,
+        {"stride": 2, "first": 4, "spectral": (4, 6, 8), "blocks": (8, 8), "kernels": ((3,), (2, 4))},
     ),
     "flat": (
         30,

@@ -37,11 +37,11 @@ def test_a_recipe_gets_it_by_name_with_its_own_widths():
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"blocks": [16]}, "`kernels` has 4 entries and `blocks` 1"),
+        ({"blocks": [16]}, "`kernels` has 3 entries and `blocks` 1"),
         ({"stride": 4, "first_kernel": 3}, "skips frames"),
-        ({"first": 1, "spectral": [], "kernels": [[2, 3], [3], [3], [3]]}, "more than their 1 channels"),
-        ({"spectral": [8, 8, 8, 8]}, "spectral"),
-        ({"kernels": [[], [3], [3], [3]]}, "kernels"),
+        ({"first": 1, "spectral": [], "kernels": [[2, 3], [3], [3]]}, "more than their 1 channels"),
+        ({"spectral": [8, 12, 16, 20]}, "the bands do not suffice for 4 blocks of `spectral`"),
+        ({"kernels": [[], [3], [3]]}, "kernels"),
         ({"head": "max"}, "head"),
         ({"depth": 3}, "depth"),
     ],

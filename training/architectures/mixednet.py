@@ -27,6 +27,7 @@ NAME = "mixednet"
 TASKS = frozenset({"keyword"})
 STREAMING = True
 
+_CHANNELS = 40  # of the front end
 _BANDS = 5  # that the first convolution sees, if it keeps a frequency axis
 _SPECTRAL = (3, 3)  # kernel of the depthwise convolutions that do: steps, bands
 _SKIP = 2  # bands between two outputs of either
@@ -39,12 +40,13 @@ class Options(Section, kw_only=True):
         stride: new frames a call; as many lie between two inferences.
         first: channels of the first convolution.
         first_kernel: frames that it sees, at least ``stride``.
-        spectral: channels of blocks that keep a frequency axis: the first convolution then sees 5 bands, each
-            block 3 steps and 3 bands, and each takes every other band (of 40 there are left 18, 8, 3, 1).
-            Empty: the first convolution sees all bands at once.
+        spectral: channels of blocks that keep a frequency axis. The first convolution then sees 5 bands at
+            every other place, 18 of them. Each block sees 3 steps and 3 bands, which costs 2 places, and
+            takes every other place if its channels are not as many as those before it. Empty: the first
+            convolution sees all bands at once.
         blocks: channels of the mixed blocks.
         kernels: for each of them the kernels of its groups of channels, in steps of ``stride`` frames.
-        residual: add to a block's output what went into it, where the channels are as many.
+        residual: add to a block's output what went into it, where the channels are as many; of both kinds.
         head: what the scores are computed from: the ``mean`` of the outputs of all steps of the window, or
             all of them (``flat``), which takes a weight for each.
         dropout: before the head, in training.
@@ -53,9 +55,9 @@ class Options(Section, kw_only=True):
     stride: Annotated[int, Meta(ge=1, le=10)] = 2
     first: Count = 32
     first_kernel: Annotated[int, Meta(ge=1, le=20)] = 5
-    spectral: Annotated[tuple[Count, ...], Meta(max_length=3)] = (32, 48)
-    blocks: Annotated[tuple[Count, ...], Meta(min_length=1)] = (80, 80, 80, 80)
-    kernels: tuple[Annotated[tuple[Count, ...], Meta(min_length=1)], ...] = ((3,), (3, 5), (3, 5), (5,))
+    spectral: tuple[Count, ...] = (32, 32, 48, 48)
+    blocks: Annotated[tuple[Count, ...], Meta(min_length=1)] = (128, 128, 128)
+    kernels: tuple[Annotated[tuple[Count, ...], Meta(min_length=1)], ...] = ((3,), (3, 5), (5,))
     residual: bool = True
     head: Literal["mean", "flat"] = "mean"
     dropout: Annotated[float, Meta(ge=0, lt=1)] = 0.1
@@ -78,6 +80,12 @@ class Options(Section, kw_only=True):
                 raise ValueError(
                     f"{len(kernels)} groups of `kernels` are more than their {channels} channels"
                 )
+        bands, last = (_CHANNELS - _BANDS) // _SKIP + 1, self.first
+        for channels in self.spectral:
+            bands -= _SPECTRAL[1] - 1
+            if bands < 1:
+                raise ValueError(f"the bands do not suffice for {len(self.spectral)} blocks of `spectral`")
+            bands, last = bands if channels == last else -(-bands // _SKIP), channels
 
 
 def stride(options: Options) -> int:
@@ -116,9 +124,7 @@ def body(options: Options, inputs: keras.KerasTensor) -> keras.KerasTensor:
     if options.spectral:
         x = _convolved(x, options.first, (options.first_kernel, _BANDS), (options.stride, _SKIP), "c")
         for number, channels in enumerate(options.spectral):
-            # TensorFlow's depthwise convolution has one stride for both axes, so the pointwise one skips.
-            x = _depthwise(x, _SPECTRAL, f"t{number}")
-            x = _convolved(x, channels, (1, 1), (1, _SKIP), f"s{number}")
+            x = _spectral(x, channels, options.residual, number)
         x = _depthwise(x, (1, x.shape[2]), "w")
     else:
         x = layers.Reshape((frames - spare, 1, bands), name="rows")(x)
@@ -144,15 +150,33 @@ def _mixed(
         # A shorter kernel sees the newer rows, so that all groups are as late.
         rest = rows - (longest - kernel)
         whole = (rest, last - first) == (rows, width)
-        part = x if whole else _part()(rest, first, last, name=f"k{number}{group}")(x)
+        part = x if whole else _part()(rest, (0, 1), (first, last), name=f"k{number}{group}")(x)
         parts.append(_depthwise(part, (kernel, 1), f"d{number}{group}"))
     y = layers.Concatenate(name=f"m{number}")(parts) if len(parts) > 1 else parts[0]
     same = residual and channels == width
     y = _convolved(y, channels, (1, 1), (1, 1), f"p{number}", active=not same)
-    if not same:
-        return y
-    around = _part()(rows - longest + 1, 0, width, name=f"v{number}")(x) if longest > 1 else x
-    return layers.ReLU(name=f"ra{number}")(layers.Add(name=f"a{number}")([around, y]))
+    return _around(x, y, str(number)) if same else y
+
+
+def _spectral(x: keras.KerasTensor, channels: int, residual: bool, number: int) -> keras.KerasTensor:
+    """A block that keeps the frequency axis."""
+    same = channels == x.shape[3]
+    y = _depthwise(x, _SPECTRAL, f"t{number}")
+    # TensorFlow's depthwise convolution has one stride for both axes, so the pointwise one skips.
+    around = same and residual
+    y = _convolved(y, channels, (1, 1), (1, 1 if same else _SKIP), f"s{number}", active=not around)
+    return _around(x, y, f"s{number}") if around else y
+
+
+def _around(x: keras.KerasTensor, y: keras.KerasTensor, name: str) -> keras.KerasTensor:
+    """The sum of a block's output and of the newest rows, and the middle bands, of what went into it."""
+    from keras import layers
+
+    rows, bands, width = y.shape[1:]
+    low = (x.shape[2] - bands) // 2
+    if x.shape[1:3] != y.shape[1:3]:
+        x = _part()(rows, (low, low + bands), (0, width), name=f"v{name}")(x)
+    return layers.ReLU(name=f"ra{name}")(layers.Add(name=f"a{name}")([x, y]))
 
 
 def _convolved(
@@ -189,17 +213,20 @@ def _part() -> Any:
     import keras
 
     class Part(keras.layers.Layer):
-        """The last ``rows`` rows of channels ``first`` to ``last``: one STRIDED_SLICE on the device."""
+        """The last ``rows`` rows, and ranges of bands and channels: one STRIDED_SLICE on the device."""
 
-        def __init__(self, rows: int, first: int, last: int, **kwargs: Any) -> None:
+        def __init__(
+            self, rows: int, bands: tuple[int, int], channels: tuple[int, int], **kwargs: Any
+        ) -> None:
             super().__init__(**kwargs)
-            self.rows, self.first, self.last = rows, first, last
+            self.rows, self.bands, self.channels = rows, tuple(bands), tuple(channels)
 
         def call(self, inputs: Any) -> Any:
             begin = inputs.shape[1] - self.rows
-            return inputs[:, begin:, :, self.first : self.last]
+            return inputs[:, begin:, slice(*self.bands), slice(*self.channels)]
 
         def get_config(self) -> dict[str, Any]:
-            return {**super().get_config(), "rows": self.rows, "first": self.first, "last": self.last}
+            own = {"rows": self.rows, "bands": self.bands, "channels": self.channels}
+            return {**super().get_config(), **own}
 
     return Part
