@@ -97,11 +97,12 @@ class VibrationFrontEnd:
     def speed(self, rate_hz: float, rpm: float) -> None:
         """Let the envelope's bands follow the orders of a shaft, from the next window on.
 
-        They are 0.5 to 32 orders then, evenly spaced by the logarithm; ``vibration.h`` has the rule.
+        They are 3/4 to 24 orders then, evenly spaced by the logarithm; ``vibration.h`` has the rule.
 
         Args:
             rate_hz: sample rate; both numbers are rounded to tenths.
-            rpm: revolutions of the shaft a minute; 0 where it is not known, which brings the fixed bands back.
+            rpm: revolutions of the shaft a minute; 0 where it is not known, which brings the fixed bands
+                back.
 
         Raises:
             ValueError: no envelope, or a number out of range.
@@ -132,7 +133,7 @@ def instructions(samples: int, bands: int, axes: int, envelope: int = 0) -> int:
     bits = samples.bit_length() - 1
     per_axis = samples * (5 * bits + 114.4) + 80 * bands
     if envelope:
-        per_axis += samples * (8.35 * bits + 88.8) + 108 * envelope
+        per_axis += samples * (8.35 * bits + 132.1) + 108 * envelope
     return round(axes * per_axis)
 
 

@@ -1,23 +1,21 @@
 /* The envelope of the upper part of a window's spectrum, and its own spectrum, in the memory of the first.
  *
- * Sizes: amplitudes are brought to just below 2^30, so every modulus stays below 2^30.5 through the first
- * transform, which divides by its points. Of M points, 3/4 of which carry anything, the quadratic mean of what
- * it leaves is at most 2^30.5 sqrt(0.75 / M), less than 2^27 (Parseval), and so is the mean; that is how large
- * what the second transform leaves can be. A single point may be as large as the largest amplitude.
+ * Sizes: amplitudes get the modulus 2^UNIT_BITS, and the first transform divides by its points. Of M points
+ * 3/4 carry anything, so the quadratic mean of what it leaves is 2^29 sqrt(0.75 / M), less than 2^26
+ * (Parseval), and so is the mean, which what the second transform leaves cannot exceed.
  */
 #include "../frontend/stages.h"
 #include "parts.h"
 
-#define CARRIER_BITS 30
+#define UNIT_BITS 29
 #define LINE_BITS 8 /* fraction bits of edges */
 #define BIN (1u << LINE_BITS)
 #define ONE_LOG2 (1 << VIB_LOG_BITS)
-/* log2(16/3) and log2(60) with VIB_LOG_BITS fraction bits. */
-#define POWER_LOG2 158272
+/* log2(256/9), log2(60) and log2(3/4), the lowest order, with VIB_LOG_BITS fraction bits. */
+#define POWER_LOG2 316544
 #define MINUTE_LOG2 387114
-/* Orders with a known speed: 2^-1 to 2^5. */
-#define FIRST_ORDER (-1 * ONE_LOG2)
-#define ORDERS (6 * ONE_LOG2)
+#define FIRST_ORDER (-27200)
+#define ORDERS (5 * ONE_LOG2) /* five octaves of them */
 
 /* Square root, rounded down to 16 significant bits. */
 static int32_t root(uint64_t x) {
@@ -35,21 +33,30 @@ static int32_t root(uint64_t x) {
     return (int32_t)((uint64_t)found << 16 >> pairs);
 }
 
-/* Keeps what is from 1/8 of the sample rate up, as large as it may be; returns how many bits it was shifted. */
-static unsigned take_carrier(vib_bin *bins, unsigned points) {
-    uint32_t any = 0;
-    for (unsigned k = points / 4; k < points; k++) {
-        any |= (uint32_t)(bins[k].r ^ (bins[k].r >> 31)) | (uint32_t)(bins[k].i ^ (bins[k].i >> 31));
+/* z / |z|, or 0. */
+static vib_bin unit(vib_bin z) {
+    const uint32_t any = (uint32_t)(z.r ^ (z.r >> 31)) | (uint32_t)(z.i ^ (z.i >> 31));
+    const unsigned shift = 30 - fe_bit_length(any);
+    z.r *= 1 << shift;
+    z.i *= 1 << shift;
+    /* 2^29 to 2^30.5, of which 16 to 17 bits are kept. */
+    const int32_t modulus = root(vib_energy(z)) >> 14;
+    if (modulus == 0) {
+        return z;
     }
-    const unsigned shift = CARRIER_BITS - fe_bit_length(any);
+    const int32_t inverse = (int32_t)((1u << 31) / (uint32_t)modulus);
+    const int64_t r = (int64_t)z.r * inverse, i = (int64_t)z.i * inverse;
+    return (vib_bin){(int32_t)(r >> (45 - UNIT_BITS)), (int32_t)(i >> (45 - UNIT_BITS))};
+}
+
+/* Keeps the phases of what is from 1/8 of the sample rate up. */
+static void take_carrier(vib_bin *bins, unsigned points) {
     for (unsigned k = 0; k < points / 4; k++) {
         bins[k] = (vib_bin){0, 0};
     }
     for (unsigned k = points / 4; k < points; k++) {
-        bins[k].r *= 1 << shift;
-        bins[k].i *= 1 << shift;
+        bins[k] = unit(bins[k]);
     }
-    return shift;
 }
 
 /* Puts every point where the bits of its place are reversed. */
@@ -70,25 +77,27 @@ static void reverse(vib_bin *bins, unsigned points) {
     }
 }
 
-/* Half the moduli in place of the points, two to a bin, without what is constant under the window. */
+/* Half the windowed moduli in place of the points, two to a bin, without what is constant under the window.
+ * Of points there are 2^bits. */
 static void rectify(vib_bin *bins, unsigned bits) {
     const unsigned points = 1u << bits;
     int64_t sum = 0;
     for (unsigned n = 0; n < points; n += 2) {
-        const int32_t first = root(vib_energy(bins[n])) >> 1, second = root(vib_energy(bins[n + 1])) >> 1;
+        const int32_t first = vib_upper(root(vib_energy(bins[n])), vib_hann(n, points));
+        const int32_t second = vib_upper(root(vib_energy(bins[n + 1])), vib_hann(n + 1, points));
         sum += first + second;
         bins[n / 2] = (vib_bin){first, second};
     }
-    const int32_t mean = (int32_t)(sum >> (bits - 1)); /* the weights add up to half their number */
+    const int32_t twice = (int32_t)(sum >> (bits - 2)); /* the weights add up to half their number */
     for (unsigned n = 0; n < points; n += 2) {
-        bins[n / 2].r -= vib_upper(2 * mean, vib_hann(n, points));
-        bins[n / 2].i -= vib_upper(2 * mean, vib_hann(n + 1, points));
+        bins[n / 2].r -= vib_upper(twice, vib_hann(n, points));
+        bins[n / 2].i -= vib_upper(twice, vib_hann(n + 1, points));
     }
 }
 
-int32_t vib_envelope(vib_bin *bins, unsigned bits) {
+void vib_envelope(vib_bin *bins, unsigned bits) {
     const unsigned points = 1u << (bits - 1);
-    const int32_t shift = (int32_t)take_carrier(bins, points);
+    take_carrier(bins, points);
     reverse(bins, points);
     /* Backward in time, of which no modulus and no energy tells. */
     vib_transform(bins, points);
@@ -96,8 +105,6 @@ int32_t vib_envelope(vib_bin *bins, unsigned bits) {
     reverse(bins, points / 2);
     vib_transform(bins, points / 2);
     vib_split(bins, points / 2);
-    /* |a_n| is twice the sum, of which half was taken: 4 M = 2 N times what is here. */
-    return POWER_LOG2 + 2 * ((int32_t)bits + 1 - VIB_SPECTRUM_BITS - shift) * ONE_LOG2;
 }
 
 void vib_divide_envelope(vib_state *s, uint32_t rate, uint32_t speed) {
@@ -125,16 +132,17 @@ void vib_divide_envelope(vib_state *s, uint32_t rate, uint32_t speed) {
     }
 }
 
-void vib_envelope_bands(const vib_state *s, const vib_bin *bins, int32_t scale, int8_t *features) {
+void vib_envelope_bands(const vib_state *s, const vib_bin *bins, int8_t *features) {
+    /* The unit of FFT(u) / M is 2M / 2^UNIT_BITS, and 16/3 (2M)^2 / (3M/4) = 256/9 M. */
+    const int32_t scale = POWER_LOG2 + (s->bits - 1 - 2 * UNIT_BITS - LINE_BITS) * ONE_LOG2;
     for (unsigned b = 0; b < s->envelope; b++) {
         const unsigned from = s->lines[b], to = s->lines[b + 1];
-        uint64_t energy = 0; /* no more than 2^54 in all, and 8 bits of shares */
+        uint64_t energy = 0; /* no more than 2^52 in all, and 8 bits of shares */
         for (unsigned k = (from + BIN / 2) / BIN, begin = from; begin < to; k++) {
             const unsigned upper = k * BIN + BIN / 2, end = upper < to ? upper : to;
             energy += (end - begin) * vib_energy(bins[k]);
             begin = end;
         }
-        features[b] = energy == 0 ? INT8_MIN
-                                  : vib_scaled(vib_log2(energy) - LINE_BITS * ONE_LOG2 + scale, 6, -53);
+        features[b] = energy == 0 ? INT8_MIN : vib_scaled(vib_log2(energy) + scale, 12, 127);
     }
 }

@@ -39,15 +39,15 @@ void vib_statistics(const int16_t *x, unsigned bits, int32_t sum, int8_t feature
 /* Leaves in bins 1 .. N/2 - 1 the amplitudes X_k / N with VIB_SPECTRUM_BITS fraction bits, N = 2^bits. */
 void vib_spectrum(const int16_t *x, unsigned bits, int32_t sum, vib_bin *bins);
 
-/* Leaves the spectrum of the envelope of such a window in bins 1 .. N/4 - 1, and returns the logarithm, with
- * VIB_LOG_BITS fraction bits, of what an energy there is to be multiplied by for E_b of vibration.h. */
-int32_t vib_envelope(vib_bin *bins, unsigned bits);
+/* Leaves the spectrum of the envelope of such a window in bins 1 .. N/4 - 1, in units of the file's own. */
+void vib_envelope(vib_bin *bins, unsigned bits);
 
-/* Lays the envelope's bands out for a rate and a speed as of vib_set_speed; at speed 0 the rate is not used. */
+/* Lays the envelope's bands out for a rate and a speed as of vib_set_speed;
+ * without a speed the rate does not count. */
 void vib_divide_envelope(vib_state *s, uint32_t rate, uint32_t speed);
 
-/* Features of the envelope's bands from what vib_envelope left, and returned as `scale`. */
-void vib_envelope_bands(const vib_state *s, const vib_bin *bins, int32_t scale, int8_t *features);
+/* Features of the envelope's bands from what vib_envelope left. */
+void vib_envelope_bands(const vib_state *s, const vib_bin *bins, int8_t *features);
 
 /* Weight n of Hann's window of `samples`, with 31 fraction bits. n and samples - n have the same. */
 int32_t vib_hann(unsigned n, unsigned samples);
@@ -56,8 +56,7 @@ int32_t vib_hann(unsigned n, unsigned samples);
  * their places are reversed. */
 void vib_transform(vib_bin *bins, unsigned points);
 
-/* Turns the transform of `points` pairs of real samples into that of the samples, of which bins 1 .. points - 1
- * are left. */
+/* Turns the transform of `points` pairs of real samples into that of the samples: bins 1 .. points - 1. */
 void vib_split(vib_bin *bins, unsigned points);
 
 #endif

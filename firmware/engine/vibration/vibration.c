@@ -97,8 +97,8 @@ static void analyse(vib_state *s, const int16_t *x, int8_t *features) {
         features[b] = energy == 0 ? INT8_MIN : vib_scaled(vib_log2(energy) + POWER_LOG2, 6, -53);
     }
     if (s->envelope != 0) {
-        const int32_t scale = vib_envelope(bins, s->bits);
-        vib_envelope_bands(s, bins, scale, features + s->bands + VIB_STATISTICS);
+        vib_envelope(bins, s->bits);
+        vib_envelope_bands(s, bins, features + s->bands + VIB_STATISTICS);
     }
 }
 

@@ -21,28 +21,34 @@
  *   crest     round(24 log2(p^2 / V)) - 128                        crest factor, a step is 1/8 decibel
  *   kurtosis  round(24 log2(N sum(d^4) / sum(d^2)^2)) - 128        a sine -114, Gauss -90; shocks more
  *
- *   envelope  round(6 log2(E_b)) - 53     as the bands; below
+ *   envelope  round(12 log2(E_b)) + 127   a step is 1/4 decibel; see below
  *
- * d is x - m, rounded to 13 bits below p where it has more. -128 is all that a constant axis gives. The
- * crest and kurtosis are the usual first signs of a damaged bearing (R. B. Randall, J. Antoni, "Rolling element bearing
- * diagnostics: a tutorial", Mechanical Systems and Signal Processing 25, 2011).
+ * d is x - m, rounded to 13 bits below p where it has more. -128 is all that a constant axis gives. Crest
+ * and kurtosis are the usual first signs of a damaged bearing (R. B. Randall, J. Antoni, "Rolling element
+ * bearing diagnostics: a tutorial", Mechanical Systems and Signal Processing 25, 2011).
  *
  * The envelope is what that tutorial finds bearing faults with: each rolling over a damaged place rings a
- * resonance of the structure, so how often that happens shows in the amplitude of the high frequencies, not in
- * the spectrum itself. If it is wanted, with M = N/2 points at half the sample rate:
+ * resonance of the structure, so how often that happens shows in the amplitude of the high frequencies, not
+ * in the spectrum itself. If it is wanted, with M = N/2 points at half the sample rate, K = 3N/8 and Hann's
+ * window h_n = 1/2 - cos(2 pi n / M) / 2:
  *
- *   carrier   a_n = 2 sum(X_k / N exp(2 pi j k n / M)), k = N/8 .. N/2 - 1     from 1/8 of the sample rate up
- *   envelope  u_n = |a_n| - h_n sum(|a|) / sum(h), h_n = 1/2 - cos(2 pi n / M) / 2
- *   band      E_b = 16/3 sum(o_k |FFT(u)_k|^2) / M^2
+ *   carrier   a_n = sum(X_k / |X_k| exp(2 pi j k n / M)), k = N/8 .. N/2 - 1      from 1/8 of the sample rate
+ *   envelope  u_n = h_n (|a_n| - sum(h |a|) / sum(h))
+ *   band      E_b = 16/3 sum(o_k |FFT(u)_k|^2) / (K M^2)
  *
- * a is the analytic signal of the upper three quarters of the spectrum, still windowed: its modulus is Hann's
- * window times the envelope, so no window is needed once more, and the bands of a noisy envelope add up to its
- * variance. Below N/8 the spectrum of the squared envelope has no alias, so the bands end there. Bin k covers
- * k - 1/2 .. k + 1/2, and o_k is how much of it a band covers. The edges are fractions of bins, evenly spaced
- * by the logarithm, with 8 fraction bits. They go from 1 to N/8, or, once vib_set_speed has told the speed of
- * the shaft, from half an order to 32 orders: then bands mean the same at any speed. Edges outside 1/2 .. N/8
- * are moved there, and a band that covers nothing is -128. The bands of the spectrum do not follow the speed:
- * they show resonances of the structure, which do not either.
+ * a is the analytic signal of the upper three quarters of the spectrum with all amplitudes made equal. So a
+ * tone that is louder than the resonance does not hide it, nor need one know where it lies (P. Borghesani, P.
+ * Pennacchi, R. B. Randall, N. Sawalhi, R. Ricci, "Application of cepstrum pre-whitening for the diagnosis of
+ * bearing faults under variable speed conditions", Mechanical Systems and Signal Processing 36, 2013). K is
+ * the mean of |a|^2, so E_b is a share of it, whatever the gain: 127 is all of it, and a bin of the envelope
+ * of noise has 0.215 / (N/4), which is 4 for 1024 samples. Where X_k is 0 so is its share of a.
+ *
+ * Up to N/8 the spectrum of |a|^2 has no alias, so the bands end there. Bin k covers k - 1/2 .. k + 1/2, and
+ * o_k is how much of it the band does. The edges are fractions of bins, evenly spaced by the logarithm and
+ * rounded up to 1/256. They go from bin 1 to N/8; or, once vib_set_speed has told the speed of the shaft,
+ * from 3/4 of an order, which is a multiple of its frequency, to 24 orders: then bands mean the same at any
+ * speed. Edges outside 1/2 .. N/8 are moved there, and a band that covers nothing is -128. The bands of the
+ * spectrum do not follow the speed: they show resonances of the structure, which do not either.
  *
  * Integers throughout: N = 256, 512 or 1024 keeps every sum exact in 64 bits, see the files. The caller owns
  * the memory; nothing here allocates, calls the operating system or touches floating point.
@@ -86,8 +92,8 @@ size_t vib_size(unsigned samples, unsigned bands, unsigned axes, unsigned envelo
 bool vib_init(vib_state *s, unsigned samples, unsigned bands, unsigned axes, unsigned envelope);
 
 /* Lets the envelope's bands follow the orders of a shaft from the next window on: rate in tenths of frames a
- * second, speed in tenths of revolutions a minute. Speed 0, as after vib_init, is one that is not known. False,
- * and nothing is changed, if there is no envelope, or the rate is 0. */
+ * second, speed in tenths of revolutions a minute. Speed 0, as after vib_init, is one that is not known.
+ * False, and nothing is changed, if there is no envelope, or the rate is 0. */
 bool vib_set_speed(vib_state *s, uint32_t rate, uint32_t speed);
 
 /* Forgets the frames of the window that is not complete. */
