@@ -19,7 +19,9 @@ from cicada.tools.errors import UserError
 _SPELLING = re.compile(r"[a-z]{2,12}")
 #: Neighbours of each word of a phrase that are tried.
 _NEAR = 40
-# Phrases often begin and end with such words; they stand before and behind the halves.
+# Stress and spaces go; reduced vowels and the tapped t are what they are when said slowly.
+_PLAIN = str.maketrans({"ˈ": "", "ˌ": "", "ː": "", " ": "", "ᵊ": "ə", "ᵻ": "ɪ", "ɾ": "t", "T": "t"})
+# Everyday words that stand before and behind the halves of a phrase.
 _COMPANY = (
     "the,my,a,this,okay,hello,what,one,that,good,there,you,now,look,please,is,was,can,time,people".split(",")
 )
@@ -148,4 +150,4 @@ def _by_turns(lists: Sequence[Iterator[str] | list[str]]) -> Iterator[str]:
 
 
 def _bare(sound: str) -> str:
-    return "".join(character for character in sound if character not in "ˈˌː ")
+    return sound.translate(_PLAIN)
