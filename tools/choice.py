@@ -1,10 +1,14 @@
-"""What the person at the command line chose to train."""
+"""What the person at the command line chose to hear: the demo's recipe, with words of their own."""
 
 from __future__ import annotations
 
 import argparse
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cicada.training.recipe import KeywordRecipe
 
 #: What can run a model: our runtime, or TensorFlow Lite Micro.
 ENGINES = ("packed", "tflm")
@@ -30,6 +34,18 @@ class Choice:
     def of(cls, options: argparse.Namespace) -> Choice:
         """The choice that :func:`add_options` led to."""
         return cls(options.data, tuple(options.words), options.seed, options.engine)
+
+    def recipe(self) -> KeywordRecipe:
+        """The demo's recipe with this choice in it: recordings if there are any, else synthesis."""
+        import msgspec
+
+        from cicada.training import recipe as recipes
+
+        demo = recipes.load(recipes.find("demo"))
+        replace = msgspec.structs.replace
+        kind = "folder" if self.data else "synthesis"
+        corpus = replace(demo.corpus, kind=kind, words=self.words)
+        return replace(demo, corpus=corpus, seed=self.seed, engine=self.engine)
 
     def arguments(self) -> list[str]:
         """The options that lead to this choice."""

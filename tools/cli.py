@@ -22,6 +22,7 @@ from cicada.tools.powercut.commands import add_parser as add_powercut
 from cicada.tools.provision.commands import add_parser as add_provision
 from cicada.tools.release.commands import add_parser as add_release
 from cicada.tools.twin.commands import add_parser as add_twin
+from cicada.training.commands import add_parser as add_train
 from cicada.training.pack.commands import add_parser as add_pack
 
 
@@ -63,9 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     add_options(demo)
     demo.set_defaults(run=_demo)
 
-    train = commands.add_parser("train", help="recordings -> INT8 model, C array, metrics, pictures")
-    add_options(train)
-    train.set_defaults(run=_train)
+    add_train(commands)
 
     add_pack(commands)
 
@@ -113,13 +112,6 @@ def _demo(options: argparse.Namespace) -> int:
     from cicada.tools.demo import demo
 
     return demo(Choice.of(options))
-
-
-def _train(options: argparse.Namespace) -> int:
-    from cicada.tools.demo import train
-
-    train(Choice.of(options))
-    return 0
 
 
 def _fetch(options: argparse.Namespace) -> int:

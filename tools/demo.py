@@ -22,19 +22,19 @@ from cicada.tools.twin.power import battery_hours
 from cicada.tools.twin.review import review
 from cicada.tools.twin.twin import Twin, default_port
 from cicada.training.corpora import Corpus, open_corpus
-from cicada.training.pipeline import Result
-from cicada.training.pipeline import train as run_training
+from cicada.training.result import Result
 
 VERSION = importlib.metadata.version("cicada")
 _OUT = BUILD / "kws"
 
 
 def train(choice: Choice) -> Result:
-    """Train (or find in the cache) the keyword model; prints where the artefacts are."""
+    """Train the keyword model, or find it in the cache."""
     engine.build()  # first, so that a missing compiler is known before minutes of work
-    result = run_training(choice.data, choice.words, _OUT, seed=choice.seed, engine=choice.engine)
-    Console().print(f"model and C array in [bold]{_short(_OUT)}[/]", highlight=False)
-    return result
+    from cicada.training.tasks import keyword
+
+    keyword.run(choice.recipe(), choice.data, _OUT)
+    return Result.load(_OUT)
 
 
 def flash_with(board: str, container: Path) -> Path:

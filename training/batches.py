@@ -8,86 +8,89 @@ through; and at times so far out that what is left is no longer the word.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
 from cicada.training.features import Strips
-from cicada.training.windows import FRAMES, SIDE, STRIP
+from cicada.training.recipe import Augment, Train
+from cicada.training.windows import Window
 
 
-@dataclass(frozen=True)
-class Sampling:
-    """How an epoch is drawn.
-
-    Attributes:
-        examples: number of examples an epoch.
-        batch: number of examples a batch.
-        silence, unknown: shares of these classes; the wanted words share the rest equally.
-        near: share of windows within 120 ms of the clip's own; the rest lie anywhere around the word.
-        partial: share of windows of wanted words that hold half of the word or less, as ``_unknown_``.
-    """
-
-    examples: int = 8192
-    batch: int = 128
-    silence: float = 0.14
-    unknown: float = 0.42
-    near: float = 0.6
-    partial: float = 0.08
-
-
-def epoch(strips: Strips, classes: int, how: Sampling, seed: int, number: int) -> Iterator[tuple]:
+def epoch(
+    strips: Strips, classes: int, how: Augment, train: Train, seed: int, number: int
+) -> Iterator[tuple]:
     """Batches of one epoch; the same seed and number give the same ones.
 
+    Args:
+        strips: what to draw from.
+        classes: number of classes.
+        how: shares of the classes, and where words lie.
+        train: examples of an epoch and of a batch, and mixup.
+        seed: of the run.
+        number: of the epoch.
+
     Yields:
-        ``float32[batch, 49, 40, 1]`` features divided by 128, one-hot
-        ``float32[batch, classes]`` classes and ``float32[batch, words]`` words really said (word 0: nothing
-        whole).
+        ``float32[batch, frames, 40, 1]`` features divided by 128, ``float32[batch, classes]`` classes and
+        ``float32[batch, words]`` words really said (word 0: nothing whole), one-hot unless mixed.
     """
     rng = np.random.default_rng([seed, number])
-    chosen = _draw(strips.y, classes, how, rng)
+    chosen = _draw(strips.y, classes, how, train.examples, rng)
+    window = strips.window
     identity = np.eye(classes, dtype=np.float32)
     words = np.eye(int(strips.word.max()) + 1, dtype=np.float32)
-    for at in range(0, len(chosen) - how.batch + 1, how.batch):
-        index = chosen[at : at + how.batch]
-        offset, partial = _offsets(strips.span[index], strips.y[index], how, rng)
-        rows = offset[:, None] + np.arange(FRAMES)
+    for at in range(0, len(chosen) - train.batch + 1, train.batch):
+        index = chosen[at : at + train.batch]
+        offset, partial = _offsets(strips.span[index], strips.y[index], how, window, rng)
+        rows = offset[:, None] + np.arange(window.frames)
         x = strips.x[index[:, None], rows].astype(np.float32) / 128
         y = identity[np.where(partial, 1, strips.y[index])]
         _mask(x, rng)
         word = words[np.where(partial, 0, strips.word[index])]
+        if train.mixup:
+            x, y, word = _mixed((x, y, word), train.mixup, rng)
         yield x[..., None], y, word
 
 
-def _draw(y: np.ndarray, classes: int, how: Sampling, rng: np.random.Generator) -> np.ndarray:
+def _mixed(parts: tuple[np.ndarray, ...], alpha: float, rng: np.random.Generator) -> list[np.ndarray]:
+    """Mixup (arXiv:1710.09412): each example with a share of another, and its classes likewise."""
+    count = len(parts[0])
+    share, other = rng.beta(alpha, alpha, count).astype(np.float32), rng.permutation(count)
+    share = np.maximum(share, 1 - share)
+    own = [share.reshape(-1, *[1] * (part.ndim - 1)) for part in parts]
+    return [part * s + part[other] * (1 - s) for part, s in zip(parts, own, strict=True)]
+
+
+def _draw(y: np.ndarray, classes: int, how: Augment, examples: int, rng: np.random.Generator) -> np.ndarray:
     """Indices of an epoch's examples: each class has its share, none repeats before all were drawn."""
-    words = (1 - how.silence - how.unknown) / (classes - 2)
+    words = (1 - how.silence_share - how.unknown_share) / (classes - 2)
     parts = []
-    for label, share in enumerate([how.silence, how.unknown] + [words] * (classes - 2)):
-        members, count = np.flatnonzero(y == label), round(share * how.examples)
+    for label, share in enumerate([how.silence_share, how.unknown_share] + [words] * (classes - 2)):
+        members, count = np.flatnonzero(y == label), round(share * examples)
         rounds = -(-count // len(members))
         parts.append(np.concatenate([rng.permutation(members) for _ in range(rounds)])[:count])
     return rng.permutation(np.concatenate(parts))
 
 
 def _offsets(
-    span: np.ndarray, y: np.ndarray, how: Sampling, rng: np.random.Generator
+    span: np.ndarray, y: np.ndarray, how: Augment, window: Window, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """First frame of each window in its strip, and whether it holds only part of its word."""
     count = len(y)
     first, last = span[:, 0].astype(int), span[:, 1].astype(int)
-    most = STRIP - FRAMES
+    frames, side = window.frames, window.side
+    most = window.strip - frames
     # The whole word is inside for offsets from `low` to `high`; a word longer than the window stays put.
-    low, high = np.clip(last - FRAMES, 0, most), np.clip(first, 0, most)
-    low, high = np.minimum(low, SIDE), np.maximum(high, SIDE)
+    low, high = np.clip(last - frames, 0, most), np.clip(first, 0, most)
+    low, high = np.minimum(low, side), np.maximum(high, side)
     offset = rng.integers(low, high + 1)
-    near = np.clip(SIDE + rng.integers(-6, 7, count), low, high)
+    reach = 120 // window.step_ms
+    near = np.clip(side + rng.integers(-reach, reach + 1, count), low, high)
     offset = np.where(rng.random(count) < how.near, near, offset)
     silent = y == 0
     offset[silent] = rng.integers(0, most + 1, silent.sum())
     # At most half of the word: its first half at the window's end, or its second half at the start.
     half = (first + last) // 2
-    early, late = half - FRAMES, half
+    early, late = half - frames, half
     partial = (y >= 2) & (rng.random(count) < how.partial)
     use_late = (late <= most) & ((early < 0) | (rng.random(count) < 0.5))
     possible = (early >= 0) | (late <= most)

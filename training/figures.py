@@ -45,7 +45,7 @@ def colour(label: int) -> str:
 
 
 def curves(path: Path, history: Sequence[Mapping[str, float]]) -> None:
-    """Loss and accuracy by epoch, as :func:`cicada.training.train.fit` returns them."""
+    """Loss and accuracy by epoch, as :func:`cicada.training.lesson.train` returns them."""
     epochs = np.arange(1, len(history) + 1)
     with _figure(path, (9, 3.6), ncols=2) as (_, axes):
         for axis, name, title in ((axes[0], "loss", "Loss"), (axes[1], "accuracy", "Accuracy")):

@@ -134,6 +134,7 @@ class Common(Section, kw_only=True):
         name: of the run: folder under ``build``, stem of the files, name in the manifest.
         about: one sentence for people.
         seed: of everything random.
+        engine: what is to run the model: the packed engine, or TensorFlow Lite Micro.
         model: ``architecture`` and its options.
         train, quantise, prune, teacher, budget: see the classes.
     """
@@ -141,6 +142,7 @@ class Common(Section, kw_only=True):
     name: Name
     about: str = ""
     seed: Natural = 1
+    engine: Literal["packed", "tflm"] = "packed"
     model: dict[str, Any]
     train: Train = field(default_factory=Train)
     quantise: Quantise = field(default_factory=Quantise)
@@ -362,6 +364,11 @@ def parse(content: dict[str, Any], where: str) -> Recipe:
             except ValueError as error:
                 raise UserError(f"{where}: {error} - in `{section}`") from error
     return recipe
+
+
+def task(recipe: Recipe) -> str:
+    """What a recipe is for: "keyword", "vibration", "anomaly" or "image"."""
+    return type(recipe).__struct_config__.tag
 
 
 def as_json(recipe: Recipe) -> dict[str, Any]:

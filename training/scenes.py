@@ -17,7 +17,8 @@ from cicada.tools.audio import RATE
 from cicada.training import augment
 from cicada.training.corpora import noise
 from cicada.training.corpora.base import Clip
-from cicada.training.windows import CONTEXT, TAIL, noise_floor, one_second, speech_span
+from cicada.training.recipe import Augment
+from cicada.training.windows import CONTEXT, SECOND, TAIL, Window, fitted, noise_floor, speech_span
 
 #: What `Windows.word` says where nobody speaks.
 SILENT_WORD = ""
@@ -30,7 +31,7 @@ class Scene:
     """A training scene: sound and where the word is in it.
 
     Attributes:
-        pcm: ``int16[CONTEXT + 16000 + TAIL]``; the clip's second starts at ``CONTEXT``.
+        pcm: ``int16[CONTEXT + window.samples + TAIL]``; the clip's own window starts at ``CONTEXT``.
         span: first sample of the word and the one after its last; (-1, -1) if there is none.
     """
 
@@ -43,57 +44,67 @@ def clip_seed(clip: Clip, seed: int, *more: int) -> np.random.Generator:
     return np.random.default_rng([seed, zlib.crc32(f"{clip.word}/{clip.path.name}".encode()), *more])
 
 
-def evaluation(clip: Clip, backgrounds: Sequence[np.ndarray]) -> np.ndarray:
+def evaluation(clip: Clip, backgrounds: Sequence[np.ndarray], window: Window = SECOND) -> np.ndarray:
     """A clip as it is, after 2 s of background at the clip's own noise floor.
 
     Args:
         clip: the clip; the choice of background depends on its word and file name alone.
         backgrounds: noise of the clip's split, ``int16[n]`` each.
+        window: of the model.
 
     Returns:
-        ``int16[CONTEXT + 16000]``.
+        ``int16[CONTEXT + window.samples]``.
     """
     rng = clip_seed(clip, 0)
-    pcm = one_second(clip.load(), rng)
+    pcm = fitted(clip.load(), window.samples, rng)
     context = _at_level(background(backgrounds, CONTEXT + _FADE, rng), noise_floor(pcm))
     return augment.to_pcm(_join(context, pcm.astype(np.float64)))
 
 
 def training(
-    clip: Clip, others: Sequence[Clip], backgrounds: Sequence[np.ndarray], rng: np.random.Generator
+    clip: Clip,
+    others: Sequence[Clip],
+    backgrounds: Sequence[np.ndarray],
+    rng: np.random.Generator,
+    how: Augment,
+    window: Window = SECOND,
 ) -> Scene:
-    """One random variant of a training clip: speed, room, neighbours, noise and level.
+    """One random variant of a training clip: speed, room, microphone, neighbours, noise and level.
 
     Args:
         clip: the clip whose word the example is for.
         others: clips from which the words before and after are taken.
         backgrounds: noise of the training split.
         rng: source of every choice.
+        how: how often a scene has what.
+        window: of the model.
     """
     pcm = clip.load().astype(np.float64)
-    if rng.random() < 0.6:
+    if rng.random() < how.speed:
         pcm = augment.speed(pcm, rng.uniform(0.88, 1.14))
-    if rng.random() < 0.3:
+    if rng.random() < how.room:
         pcm = augment.room(pcm, rng)
-    pcm = one_second(pcm, rng)
+    if rng.random() < how.colour:
+        pcm = augment.colour(pcm, rng)
+    pcm = fitted(pcm, window.samples, rng)
     first, last = speech_span(pcm)
     floor = noise_floor(pcm)
-    scene = _at_level(background(backgrounds, CONTEXT + RATE + TAIL, rng), floor)
+    scene = _at_level(background(backgrounds, CONTEXT + window.samples + TAIL, rng), floor)
     scene = _join(_join(scene[: CONTEXT + _FADE], pcm), scene[-TAIL - _FADE :])
     loudness = augment.speech_level(pcm)
-    if rng.random() < 0.35:
+    if rng.random() < how.before:
         _add_word(scene, others[rng.integers(len(others))], loudness, rng, end=CONTEXT + first)
-    if rng.random() < 0.25:
+    if rng.random() < how.after:
         _add_word(scene, others[rng.integers(len(others))], loudness, rng, start=CONTEXT + last)
-    if rng.random() < 0.7:
+    if rng.random() < how.noise:
         level = loudness * 10 ** (-rng.uniform(4.0, 36.0) / 20)
         scene += _at_level(background(backgrounds, len(scene), rng), level)
     return Scene(augment.to_pcm(_at_peak(scene, rng.uniform(-32.0, -0.5))), (CONTEXT + first, CONTEXT + last))
 
 
-def silence(backgrounds: Sequence[np.ndarray], rng: np.random.Generator) -> Scene:
+def silence(backgrounds: Sequence[np.ndarray], rng: np.random.Generator, window: Window = SECOND) -> Scene:
     """A random scene in which nobody speaks: recorded or generated noise, at times none at all."""
-    count = CONTEXT + RATE + TAIL
+    count = CONTEXT + window.samples + TAIL
     kind = rng.random()
     if kind < 0.08:
         return Scene(rng.integers(-1, 2, count).astype(np.int16) * int(rng.integers(0, 2)), (-1, -1))
@@ -102,7 +113,7 @@ def silence(backgrounds: Sequence[np.ndarray], rng: np.random.Generator) -> Scen
         scene = noise.coloured(count, rng.uniform(0.0, 2.0), rng)
     elif kind < 0.45:
         # The surroundings change within the window: a door opens, a machine starts.
-        cut = int(rng.integers(CONTEXT, CONTEXT + RATE))
+        cut = int(rng.integers(CONTEXT, CONTEXT + window.samples))
         other = background(backgrounds, count, rng) * 10 ** rng.uniform(-0.8, 0.8)
         scene = _join(scene[: cut + _FADE], other[cut:])
     return Scene(augment.to_pcm(_at_peak(scene, rng.uniform(-66.0, -3.0))), (-1, -1))

@@ -1,6 +1,8 @@
-"""Times and sizes of what the model sees: one second of features, and what lies around it."""
+"""Times and sizes of what a keyword model sees: a second or so of features, and what lies around it."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -15,13 +17,47 @@ STEP = RATE * STEP_MS // 1000
 #: Sound before every clip, so that the front end's noise estimate has settled as it has on a device
 #: that listens all the time (its smoothing forgets with a time constant below one second).
 CONTEXT = 2 * RATE
-#: Frames that a training strip has on either side of the clip's own window.
-SIDE = 25
-STRIP = FRAMES + 2 * SIDE
 #: Sound after a training clip, for the frames of its strip that end behind it.
 TAIL = RATE // 2
 
 SILENCE, UNKNOWN = "_silence_", "_unknown_"
+
+
+@dataclass(frozen=True)
+class Window:
+    """The features of one example.
+
+    Attributes:
+        step_ms: between frames, 10 or 20.
+        frames: of the example; 49 steps of 20 ms are a second.
+    """
+
+    step_ms: int = STEP_MS
+    frames: int = FRAMES
+
+    @property
+    def step(self) -> int:
+        """Samples between frames."""
+        return RATE * self.step_ms // 1000
+
+    @property
+    def samples(self) -> int:
+        """Samples of a clip that fills the window: 16,000 for a second's frames, at either step."""
+        return self.frames * self.step + STEP
+
+    @property
+    def side(self) -> int:
+        """Frames that a training strip has on either side of the clip's own: half a second's."""
+        return TAIL // self.step
+
+    @property
+    def strip(self) -> int:
+        """Frames of a training strip."""
+        return self.frames + 2 * self.side
+
+
+#: The window of the keyword models that the demo makes.
+SECOND = Window()
 
 # Speech is what rises this far over the noise floor and comes within reach of the loudest frame.
 _ABOVE_FLOOR = 2.0
@@ -75,24 +111,25 @@ def speech_span(pcm: np.ndarray) -> tuple[int, int]:
     return first * STEP, min((last + 1) * STEP, len(pcm))
 
 
-def one_second(pcm: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The clip as exactly one second: its speech in the middle if it must be cut or filled up.
+def fitted(pcm: np.ndarray, samples: int, rng: np.random.Generator) -> np.ndarray:
+    """The clip at exactly the length wanted: its speech in the middle if it must be cut or filled up.
 
     Args:
         pcm: ``int16[n]`` or float, any length.
+        samples: the length.
         rng: for the filling, noise at the clip's own floor.
 
     Returns:
-        same dtype, ``[16000]``; a clip of that length comes back unchanged.
+        same dtype, ``[samples]``; a clip of that length comes back unchanged.
     """
-    if len(pcm) == RATE:
+    if len(pcm) == samples:
         return pcm
     first, last = speech_span(pcm)
-    start = (first + last - RATE) // 2
+    start = (first + last - samples) // 2
     # A clip trimmed to its word has no quiet part to measure the floor by: 30 dB below the loudest will do.
     frames = levels(pcm)
     quiet = min(noise_floor(pcm), 0.03 * frames.max()) if len(frames) else 0.0
-    out = rng.normal(0.0, quiet, RATE)
-    lo, hi = max(start, 0), min(start + RATE, len(pcm))
+    out = rng.normal(0.0, quiet, samples)
+    lo, hi = max(start, 0), min(start + samples, len(pcm))
     out[lo - start : hi - start] = pcm[lo:hi]
     return np.rint(out).astype(pcm.dtype) if np.issubdtype(pcm.dtype, np.integer) else out.astype(pcm.dtype)

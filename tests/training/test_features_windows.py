@@ -10,18 +10,19 @@ from hypothesis import strategies as st
 from cicada.tools import engine
 from cicada.training import features, scenes
 from cicada.training.corpora import open_corpus
+from cicada.training.recipe import Augment
 from cicada.training.windows import (
     CHANNELS,
     CONTEXT,
     FRAMES,
-    SIDE,
+    SECOND,
     STEP,
     STEP_MS,
-    STRIP,
     TAIL,
+    Window,
+    fitted,
     labels,
     noise_floor,
-    one_second,
     speech_span,
 )
 from support.chirps import RATE, make
@@ -64,11 +65,22 @@ def test_any_clip_becomes_one_second_with_its_speech(length, seed):
     pcm = rng.integers(-20, 21, length).astype(np.int16)
     at, end = length // 3, min(length // 3 + 6000, length)
     pcm[at:end] = 5000
-    second = one_second(pcm, rng)
+    second = fitted(pcm, RATE, rng)
     assert second.shape == (RATE,) and second.dtype == np.int16
     assert (second == 5000).sum() == end - at
     assert np.abs(second[second != 5000].astype(int)).max(initial=0) <= 5 * 0.03 * 5000
-    assert one_second(second, rng) is second
+    assert fitted(second, RATE, rng) is second
+
+
+@pytest.mark.parametrize(("step_ms", "frames"), [(20, 49), (10, 98), (20, 74), (10, 50)])
+def test_a_clip_of_the_windows_length_gives_its_frames(step_ms, frames):
+    window = Window(step_ms, frames)
+    sound = np.zeros(CONTEXT + window.samples + TAIL, np.int16)
+    settled = CONTEXT // window.step
+    assert len(engine.features(sound[: CONTEXT + window.samples], step_ms)) == settled + frames
+    # A strip ends within what follows the clip.
+    assert len(engine.features(sound, step_ms)) >= settled + frames + window.side
+    assert window.strip == frames + 1000 // step_ms
 
 
 def test_noise_floor_ignores_the_speech():
@@ -93,7 +105,7 @@ def test_an_evaluation_scene_is_the_clip_itself_after_noise_at_its_own_level(cor
 def test_training_scenes_vary_and_say_where_the_word_is(corpus):
     clips = [clip for clip in corpus.clips if clip.split == "train"]
     noise, rng = corpus.backgrounds["train"], np.random.default_rng(3)
-    made = [scenes.training(clips[0], clips[-5:], noise, rng) for _ in range(20)]
+    made = [scenes.training(clips[0], clips[-5:], noise, rng, Augment()) for _ in range(20)]
     peaks = {int(np.abs(scene.pcm.astype(int)).max()) for scene in made}
     assert len(peaks) > 15 and max(peaks) <= 32767
     for scene in made:
@@ -111,13 +123,13 @@ def test_silent_scenes_hold_no_word(corpus):
 @pytest.fixture(scope="module")
 def extracted(corpus, tmp_path_factory):
     folder = tmp_path_factory.mktemp("features")
-    features.extract(corpus, features.Amounts(2, 1, 30), 1, folder)
+    features.extract(corpus, Augment(words=2, unknown=1, silences=30), SECOND, 1, folder)
     return folder
 
 
 def test_every_example_has_its_class(corpus, extracted):
     strips = features.load_strips(extracted)
-    assert strips.x.shape == (30 + 2 * 48 + 48, STRIP, CHANNELS) and strips.x.dtype == np.int8
+    assert strips.x.shape == (30 + 2 * 48 + 48, SECOND.strip, CHANNELS) and strips.x.dtype == np.int8
     np.testing.assert_array_equal(np.bincount(strips.y), [30, 48, 48, 48])
     assert labels(corpus.words) == ["_silence_", "_unknown_", "up", "down"]
     # One number a word and 0 for silence; `_unknown_` has both other words.
@@ -135,13 +147,13 @@ def test_the_span_is_where_the_whistle_is(extracted):
     strips = features.load_strips(extracted)
     rising = strips.x[strips.y == 2].astype(float)
     span = strips.span[strips.y == 2]
-    inside = np.arange(STRIP) < span[:, 1:]
-    inside &= np.arange(STRIP) >= span[:, :1]
+    inside = np.arange(SECOND.strip) < span[:, 1:]
+    inside &= np.arange(SECOND.strip) >= span[:, :1]
     loud = rising.max(axis=2)
     contrast = [row[mask].mean() - row[~mask].mean() for row, mask in zip(loud, inside, strict=True)]
     assert np.mean(contrast) > 20
     assert (strips.span[strips.y == 0] == -1).all()
-    np.testing.assert_array_equal(features.centred(strips), strips.x[:, SIDE : SIDE + FRAMES])
+    np.testing.assert_array_equal(features.centred(strips), strips.x[:, SECOND.side : SECOND.side + FRAMES])
 
 
 def test_windows_are_those_of_the_device_front_end(corpus, extracted):

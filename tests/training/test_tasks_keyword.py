@@ -7,19 +7,26 @@ import json
 import subprocess
 import sys
 import time
-from dataclasses import replace
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
+from cicada.tools.choice import Choice
 from cicada.tools.errors import UserError
 from cicada.tools.tflm import Interpreter
-from cicada.training import container, pipeline, selftest
+from cicada.training import container, recipe, selftest
 from cicada.training.pack import format, pack
-from cicada.training.pipeline import Result
+from cicada.training.result import Result
+from cicada.training.tasks import keyword
 from support.chirps import make
 
-WORDS = ["up", "down"]
+WORDS = ("up", "down")
+
+
+def tiny(recordings, engine="packed"):
+    """The demo's recipe, cut down, for the recordings."""
+    return keyword.tiny(Choice(recordings, WORDS, engine=engine).recipe())
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +34,9 @@ def made(tmp_path_factory):
     """Folder of a run, the recordings, and the run's result."""
     folder = tmp_path_factory.mktemp("run")
     recordings = make(folder / "recordings")
-    result = pipeline.train(recordings, WORDS, folder / "kws", budget="tiny", cache=folder / "cache")
+    metrics = keyword.run(tiny(recordings), recordings, folder / "kws", folder / "cache")
+    result = Result.load(folder / "kws")
+    assert result.metrics == metrics
     return folder, recordings, result
 
 
@@ -82,9 +91,8 @@ def test_artefacts_belong_together(made):
 
 def test_the_interpreter_can_be_kept(made):
     folder, recordings, result = made
-    kept = pipeline.train(
-        recordings, WORDS, folder / "tflm", budget="tiny", cache=folder / "cache", engine="tflm"
-    )
+    keyword.run(tiny(recordings, "tflm"), recordings, folder / "tflm", folder / "cache")
+    kept = Result.load(folder / "tflm")
     tflite = (folder / "tflm" / "kws.tflite").read_bytes()
     manifest, model = container.unpack((folder / "tflm" / "kws.cmod").read_bytes())
     assert bytes(model) == tflite == (folder / "kws" / "kws.tflite").read_bytes()
@@ -101,11 +109,11 @@ def test_a_second_run_is_quick_and_needs_no_tensorflow(made):
 import sys
 sys.modules["tensorflow"] = sys.modules["keras"] = None
 from pathlib import Path
-from cicada.training import pipeline
-here = Path({str(folder)!r})
-result = pipeline.train(
-    Path({str(recordings)!r}), {WORDS!r}, here / "again", budget="tiny", cache=here / "cache")
-print(result.accuracy)
+from cicada.tools.choice import Choice
+from cicada.training.tasks import keyword
+here, recordings = Path({str(folder)!r}), Path({str(recordings)!r})
+recipe = keyword.tiny(Choice(recordings, {WORDS!r}).recipe())
+print(keyword.run(recipe, recordings, here / "again", here / "cache")["test"]["tflm"]["accuracy"])
 """
     began = time.monotonic()
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
@@ -118,15 +126,42 @@ print(result.accuracy)
 
 def test_what_a_change_touches_is_made_anew_and_nothing_else(made):
     folder, recordings, _ = made
-    corpus = pipeline.open_corpus(recordings, WORDS, seed=1)
-    budget, cache = pipeline.BUDGETS["tiny"], folder / "cache"
-    same = pipeline.Pipeline(corpus, 1, budget, cache)
+    wanted, cache = tiny(recordings), folder / "cache"
+    same = keyword.open_run(wanted, recordings, cache)
     before = set(cache.iterdir())
-    assert {same.features, same.weights, same.quantised} <= before
-    fewer = replace(budget, calibration=10)
-    other = pipeline.Pipeline(corpus, 1, fewer, cache)
-    assert other.weights == same.weights and other.quantised != same.quantised
+    assert {same.features, same.trained, same.quantised} <= before
+    fewer = replace(wanted, quantise=replace(wanted.quantise, examples=10))
+    other = keyword.open_run(fewer, recordings, cache)
+    assert other.trained == same.trained and other.quantised != same.quantised
     assert set(cache.iterdir()) - before == {other.quantised}
+
+
+def test_every_artefact_names_its_recipe(made):
+    folder, recordings, result = made
+    digest = recipe.digest(tiny(recordings))
+    assert result.metrics["hash"] == digest
+    assert container.unpack((folder / "kws" / "kws.cmod").read_bytes())[0]["recipe"] == digest
+
+
+def test_a_plan_says_what_a_run_makes(made):
+    _, recordings, result = made
+    plan = keyword.plan(tiny(recordings), recordings)
+    assert plan["clips"] == {"train": 96, "validation": 32, "test": 32}
+    assert plan["examples"] == 48 * 2 + 48 + 60 and plan["steps"] == 5 * 32
+    for name in ("macs", "arena", "macs_per_s"):
+        assert plan["model"][name] == result.metrics["model"][name]
+    assert plan["model"]["bytes"] == pytest.approx(result.model_bytes, rel=0.02)
+
+
+def test_a_budget_that_cannot_be_met_is_a_sentence_before_training(made, tmp_path):
+    _, recordings, _ = made
+    poor = replace(tiny(recordings), budget=recipe.Budget(bytes=5000))
+    with pytest.raises(
+        UserError, match=r"recipe 'kws': the model needs [\d,]+ bytes packed, and `budget.bytes`"
+    ):
+        keyword.run(poor, recordings, tmp_path / "kws", tmp_path / "cache")
+    assert not (tmp_path / "kws").exists()
+    assert not list((tmp_path / "cache").glob("features-*"))
 
 
 def test_a_result_is_read_back(made):
@@ -142,19 +177,14 @@ def test_no_finished_training_is_a_sentence(content, tmp_path):
         Result.load(tmp_path)
 
 
-def test_an_unknown_budget_is_a_sentence(tmp_path):
-    with pytest.raises(UserError, match="no budget 'huge'"):
-        pipeline.train(None, WORDS, tmp_path, budget="huge")
-
-
 def test_a_full_disk_is_a_sentence_and_leaves_nothing_behind(made, tmp_path, monkeypatch):
     _, recordings, _ = made
-    corpus = pipeline.open_corpus(recordings, WORDS, seed=1)
 
     def full(*_args, **_kwargs):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(np, "savez", full)
     with pytest.raises(UserError, match="disk is full"):
-        pipeline.Pipeline(corpus, 1, pipeline.BUDGETS["tiny"], tmp_path / "cache").run(tmp_path / "kws")
-    assert list((tmp_path / "cache").iterdir()) == [] and not (tmp_path / "kws").exists()
+        keyword.run(tiny(recordings), recordings, tmp_path / "kws", tmp_path / "cache")
+    assert {path.name.split("-")[0] for path in (tmp_path / "cache").iterdir()} <= {"size"}
+    assert not (tmp_path / "kws").exists()

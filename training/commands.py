@@ -1,0 +1,158 @@
+"""``cicada train``: run a recipe, say what it would do, or search for a better one."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+from cicada.tools.errors import UserError
+from cicada.tools.paths import BUILD
+
+if TYPE_CHECKING:
+    from cicada.training.recipe import Recipe
+
+
+def add_parser(commands: Any) -> None:
+    """Add ``train``."""
+    parser = commands.add_parser("train", help="a recipe -> INT8 model, C array, report")
+    parser.add_argument(
+        "recipe",
+        nargs="?",
+        default="demo",
+        metavar="RECIPE",
+        help=f"a .toml file, or one of {', '.join(_shipped())} (default: demo)",
+    )
+    parser.add_argument("--data", type=Path, metavar="FOLDER", help="recordings; before the recipe's own")
+    parser.add_argument("--words", metavar="A,B", help="other words than the recipe's")
+    parser.add_argument("--seed", type=int, metavar="N", help="another seed than the recipe's")
+    parser.add_argument("--engine", choices=["packed", "tflm"], help="what is to run the model")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="another value, as in TOML: train.epochs=10",
+    )
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="for the artefacts (default: build/NAME)")
+    parser.add_argument("--dry-run", action="store_true", help="say how much work and how large a model")
+    parser.add_argument("--tiny", action="store_true", help="cut down to seconds, to see that it works")
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+    parser.set_defaults(run=train)
+
+
+def _shipped() -> list[str]:
+    # Reading recipes takes a package that those who only flash boards do not have.
+    return sorted(path.stem for path in (Path(__file__).parent / "recipes").glob("*.toml"))
+
+
+def train(options: argparse.Namespace) -> int:
+    """Do what the command line says."""
+    recipe = chosen(options)
+    task = task_of(recipe)
+    if options.tiny:
+        recipe = task.tiny(recipe)
+    if options.dry_run:
+        plan = task.plan(recipe, options.data)
+        print(json.dumps(plan, indent=1) if options.json else _plan_text(recipe, plan))
+        return 0
+    out = options.out or BUILD / recipe.name
+    metrics = task.run(recipe, options.data, out)
+    if options.json:
+        print(json.dumps(metrics, indent=1, sort_keys=True))
+    else:
+        Console(highlight=False).print(_summary(recipe, metrics, out))
+    return 0
+
+
+def chosen(options: argparse.Namespace) -> Recipe:
+    """The recipe that the command line names, with what it changes.
+
+    Raises:
+        UserError: no such recipe, or a change that it does not allow.
+    """
+    from cicada.training import recipe as recipes
+
+    path = recipes.find(options.recipe)
+    content = recipes.as_json(recipes.load(path))
+    for change in options.set:
+        _set(content, change)
+    for name in ("seed", "engine"):
+        if getattr(options, name) is not None:
+            content[name] = getattr(options, name)
+    if options.words is not None:
+        if content["task"] != "keyword":
+            raise UserError(
+                f"--words is for recipes of words, and '{options.recipe}' is for {content['task']}"
+            )
+        content["corpus"]["words"] = [word.strip() for word in options.words.split(",") if word.strip()]
+    if options.data and content["task"] == "keyword" and path == recipes.SHIPPED / "demo.toml":
+        content["corpus"]["kind"] = "folder"
+    return recipes.parse(content, str(path) if not options.set else f"{path} with --set")
+
+
+def task_of(recipe: Recipe) -> ModuleType:
+    """The module of :mod:`cicada.training.tasks` that runs a recipe."""
+    return importlib.import_module(f"cicada.training.tasks.{type(recipe).__struct_config__.tag}")
+
+
+def _set(content: dict[str, Any], change: str) -> None:
+    key, sign, text = change.partition("=")
+    if not sign:
+        raise UserError(f"--set {change}: write KEY=VALUE, e.g. train.epochs=10")
+    from cicada.training.recipe import tomllib
+
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f'--set {change}: {text} is no TOML value ({error}); texts need "quotes"') from error
+    *path, last = key.strip().split(".")
+    table = content
+    for name in path:
+        if table.get(name) is None:
+            table[name] = {}
+        table = table[name]
+        if not isinstance(table, dict):
+            raise UserError(f"--set {change}: `{name}` is no table")
+    table[last] = value
+
+
+def _plan_text(recipe: Recipe, plan: dict[str, Any]) -> str:
+    lines = [f"{recipe.name}: {recipe.about}" if recipe.about else recipe.name]
+    for name, value in plan.items():
+        if isinstance(value, dict):
+            inner = (f"{k} {v:,}" for k, v in value.items() if isinstance(v, int | float))
+            value = ", ".join(inner)
+        elif isinstance(value, int):
+            value = f"{value:,}"
+        lines.append(f"  {name:<10} {value}")
+    return "\n".join(lines)
+
+
+def _summary(recipe: Recipe, metrics: dict[str, Any], out: Path) -> Table:
+    table = Table(title=recipe.name, show_header=False, min_width=60)
+    for name, value in metrics.get("summary", {}).items():
+        table.add_row(name, value)
+    model = metrics["model"]
+    table.add_row(
+        "model", f"{model['bytes']:,} bytes, {model['macs']:,} MACs, arena {model['arena']:,} bytes"
+    )
+    table.add_row("seed, recipe", f"{metrics['seed']}, {metrics['hash'][:12]}")
+    table.add_row("artefacts", _short(out))
+    if (out / "report.html").is_file():
+        table.add_row("report", _short(out / "report.html"))
+    return table
+
+
+def _short(path: Path) -> str:
+    """Path as one would type it."""
+    try:
+        return str(path.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)

@@ -1,0 +1,118 @@
+"""What a keyword model hears: accuracy on clips under every engine, decisions on streams; its artefacts."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cicada.tools.packed import PackedModel
+from cicada.tools.runtimes import Runtime
+from cicada.tools.stages import key
+from cicada.training import artefacts, decision, evaluate, figures, progress, streaming
+from cicada.training.artefacts import Forms
+from cicada.training.manifest import manifest
+from cicada.training.recipe import digest
+from cicada.training.result import encoded
+
+if TYPE_CHECKING:
+    from cicada.training.tasks.keyword import Run
+
+SMOOTHER = decision.SMOOTHER
+
+
+def measure(run: Run, folder: Path, inputs: dict[str, Any]) -> None:
+    """Measure a quantised model, choose the decision's settings on validation, write all artefacts.
+
+    Args:
+        run: the recipe's run.
+        folder: to fill: the model's files, ``metrics.json`` and the pictures.
+        inputs: everything that the result depends on.
+    """
+    recipe = run.recipe
+    whole, device = run.forms()
+    test = run.windows("test")
+    outputs = {
+        "tflm": evaluate.tflm_outputs(whole.interpreter, test.x, "Test under TFLM"),
+        "packed": evaluate.tflm_outputs(PackedModel(whole.packed.blob), test.x, "Test, packed"),
+        "tflite": np.load(run.quantised / "int8.npy"),
+        "float": np.load(run.quantised / "float.npy"),
+    }
+    if run.streams:
+        outputs["streaming"] = streamed_outputs(PackedModel(device.packed.blob), test.x)
+    reports = {
+        name: evaluate.report(test.y, values, run.labels, recipe.seed) for name, values in outputs.items()
+    }
+    chosen, on_validation, on_test = _decide(run, device)
+    engine = artefacts.ENGINES[recipe.engine]
+    digested = key(inputs)
+    cost = device.figures(engine, run.inferences_per_s)
+    metrics = {
+        "recipe": recipe.name,
+        "hash": digest(recipe),
+        "task": "keyword",
+        "seed": recipe.seed,
+        "labels": run.labels,
+        "data": run.corpus.source,
+        "model": cost,
+        "test": reports,
+        "decision": chosen.as_json(),
+        "stream": {"validation": asdict(on_validation), "test": asdict(on_test)},
+    }
+    about = manifest(
+        device.found,
+        name=recipe.name,
+        window=run.window,
+        version=f"{importlib.metadata.version('cicada')}+{digested[:8]}",
+        labels=run.labels,
+        engine=engine,
+        arena=cost["arena"],
+        decision=chosen,
+        data=run.corpus.source,
+        inputs=digested,
+        recipe=digest(recipe),
+    )
+    artefacts.write(folder, recipe.name, device, engine, about)
+    (folder / "metrics.json").write_bytes(encoded(metrics))
+    figures.curves(folder / "curves.png", json.loads((run.trained / "history.json").read_text()))
+    matrix = np.array(reports["tflm"]["confusion"])
+    figures.confusion(folder / "confusion.png", matrix, run.labels, "INT8 under TFLM, test speakers")
+
+
+def streamed_outputs(model: Runtime, x: np.ndarray) -> np.ndarray:
+    """Last outputs ``int8[n, classes]`` of a streaming model that hears each window from its beginning.
+
+    Args:
+        model: takes ``stride`` frames a call.
+        x: ``int8[n, frames, 40]``; the frames before the first whole step are skipped.
+    """
+    shape = model.input["shape"]
+    stride = shape[1]
+    outputs = []
+    with progress.bar("Test, streaming", len(x)) as advance:
+        for window in x:
+            model.reset()
+            for at in range(len(window) % stride, len(window), stride):
+                output = model.invoke(window[at : at + stride])
+            outputs.append(output)
+            advance()
+    return np.stack(outputs)
+
+
+def _decide(run: Run, device: Forms) -> tuple[decision.Decision, decision.Score, decision.Score]:
+    """Choose on the validation stream; measure that choice on the test stream."""
+    recipe = run.recipe
+    model = PackedModel(device.packed.blob)
+
+    def stream(split: str) -> tuple[streaming.Stream, streaming.Outputs]:
+        made = streaming.make(run.corpus, split, recipe.seed, recipe.decide.clips, recipe.decide.noise_s)
+        return made, streaming.run(made.pcm, model.invoke, f"Stream, {split}")
+
+    chosen, on_validation = decision.choose(*stream("validation"), run.labels)
+    sound, outputs = stream("test")
+    detections = decision.detect(outputs, run.labels, chosen)
+    return chosen, on_validation, decision.score(sound, detections, run.corpus.words)
