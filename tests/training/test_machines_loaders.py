@@ -422,6 +422,11 @@ def test_decimation_leaves_nothing_of_what_lies_above_the_new_half_rate():
     assert power.sum() * 12000 / 256 < 1e-5
 
 
+def test_gravity_does_not_ring_at_the_ends_of_a_recording():
+    frames = np.full((3, 1000, 3), COUNTS_PER_G, np.int16)
+    assert (resample(frames, 200, 256) == COUNTS_PER_G).all()
+
+
 def test_rates_without_a_simple_ratio_are_refused():
     frames = counts(NOISE)
     with pytest.raises(ValueError, match="simpler ratio"):
