@@ -17,7 +17,7 @@ from cicada.training import decision, streaming
 from cicada.training.corpora import noise, open_corpus, voices
 from cicada.training.corpora.base import Clip
 from cicada.training.decision import Decision, Detection
-from cicada.training.evaluation import curves
+from cicada.training.evaluation import curves, listening
 from cicada.training.evaluation.mixtures import (
     PLACES,
     SCENE_S,
@@ -30,6 +30,7 @@ from cicada.training.evaluation.mixtures import (
 from cicada.training.pack import pack
 from cicada.training.streaming import Outputs, Pace, Spoken
 from support.chirps import make
+from support.listeners import Loud, Slope
 
 MINUTES = 1 / 60
 
@@ -37,19 +38,6 @@ MINUTES = 1 / 60
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory):
     return open_corpus(make(tmp_path_factory.mktemp("chirps") / "data"), ["up", "down"])
-
-
-class Loud:
-    """A model of one label that hears energy: 100 % where any of its features is high."""
-
-    def __init__(self) -> None:
-        self.resets = 0
-
-    def invoke(self, window: np.ndarray) -> np.ndarray:
-        return np.array([127 if window[-5:].max() > 60 else -128], np.int8)
-
-    def reset(self) -> None:
-        self.resets += 1
 
 
 def test_a_mixture_plays_each_wanted_clip_once_and_others_in_the_other_places(corpus):
@@ -135,6 +123,22 @@ def test_a_model_of_one_label_is_measured_from_mixture_to_figures(corpus):
     assert sum(found["causes"].values()) == found["false_accepts"] > 0
     low, rate, high = (found["false_accepts_interval"][k] for k in ("low", "estimate", "high"))
     assert low < rate < high and rate == pytest.approx(found["false_accepts"] * 15)
+
+
+def test_a_model_is_measured_on_two_splits_and_its_errors_can_be_heard_again(corpus):
+    chosen, found = listening.measure(corpus, Slope(), Pace(), 1, 1 * MINUTES, 4, accepts_per_hour=600)
+    for split in ("validation", "test"):
+        assert found[split]["wanted"] == found["mixtures"][split]["wanted"] == 8
+        assert found[split]["hours"] == found["mixtures"][split]["hours"] > 1 * MINUTES
+    assert found["test"]["false_accepts"] == len(found["errors"]["false_accepts"])
+    assert found["test"]["missed"] == len(found["errors"]["missed"])
+    assert found["decision"] == chosen.as_json() and found["test"]["detected"] > 2
+    json.dumps(found, allow_nan=False)
+    # What the mixture has at the time of a word is that word.
+    again = listening.mixture(corpus, "test", 1 * MINUTES, 1, 4)
+    spoken = next(word for _, words in again.all_scenes() for word in words if word.word == "up")
+    whistle = again.sound(spoken.start, spoken.end).astype(float)
+    assert whistle.std() > 1.5 * again.sound(0, 5).astype(float).std()
 
 
 def bumps(times: list[float], scores: list[float], seconds: float) -> Outputs:
