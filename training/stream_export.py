@@ -19,12 +19,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cicada.training.flatedit import Flat
 
 _TIME = 1  # axis
 #: Whose output rows each depend on the same row of their inputs.
-_ROW_WISE = frozenset({"ADD", "CONCATENATION", "MUL", "QUANTIZE", "RELU"})
+_ROW_WISE = frozenset({"ADD", "CONCATENATION", "PAD", "PADV2", "QUANTIZE", "RELU"})
 _CONVOLUTIONS = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D"})
 
 
@@ -119,6 +120,8 @@ class _Streamer:
                 raise ValueError(f"{kind} joins tensors that are not as long as each other")
             if kind == "CONCATENATION" and operator.builtinOptions.axis % len(shape) == _TIME:
                 raise ValueError("CONCATENATION over time cannot be computed step by step")
+            if kind.startswith("PAD") and self._numbers(operator, 1)[2 * _TIME : 2 * _TIME + 2].any():
+                raise ValueError(f"{kind} over time cannot be computed step by step")
             self.rows[target] = _Rows(first.total, first.new)
             return dict.fromkeys(timed, first.new)
         if kind == "RESHAPE" and len(shape) > 2 and shape[_TIME] == first.total:
@@ -153,15 +156,17 @@ class _Streamer:
     def _begin(self, operator: Any) -> list[int]:
         """First element along each axis of a STRIDED_SLICE that steps by one and keeps its axes."""
         options, shape = operator.builtinOptions, self.flat.shape(int(operator.inputs[0]))
-        begin, _, strides = (
-            np.frombuffer(self.flat.constant(int(n)) or b"", np.int32) for n in operator.inputs[1:]
-        )
+        begin, strides = self._numbers(operator, 1), self._numbers(operator, 3)
         if options.ellipsisMask or options.newAxisMask or options.shrinkAxisMask or any(strides != 1):
             raise ValueError("STRIDED_SLICE changes axes, or steps")
         return [
             0 if options.beginMask >> axis & 1 else int(at) % size
             for axis, (at, size) in enumerate(zip(begin, shape, strict=True))
         ]
+
+    def _numbers(self, operator: Any, place: int) -> NDArray[np.int32]:
+        """Content of an input that is a constant of whole numbers."""
+        return np.frombuffer(self.flat.constant(int(operator.inputs[place])) or b"", np.int32)
 
     def _backwards(self, operator: Any, needs: dict[int, int]) -> None:
         """Note how many old rows an operator wants of what it looks at."""

@@ -16,15 +16,21 @@ CLASSES = 4
 #: Frames of a window and options of networks that differ in all that matters to the streaming form.
 SHAPES: dict[str, tuple[int, dict[str, Any]]] = {
     "bands": (
-        31,
-        {"stride": 2, "first": 4, "spectral": (4, 6, 8), "blocks": (8, 8), "kernels": ((3,), (2, 4))},
+        27,
+        {
+            "stride": 2,
+            "first": 4,
+            "spectral": 3,
+            "blocks": (4, 6, 6, 8),
+            "kernels": ((3,), (2,), (2, 3), (2, 4)),
+        },
     ),
     "flat": (
         30,
         {
             "stride": 3,
             "first": 8,
-            "spectral": (),
+            "spectral": 0,
             "blocks": (8, 12, 12),
             "kernels": ((3,), (1, 2, 3), (1,)),
             "head": "flat",
@@ -36,7 +42,7 @@ SHAPES: dict[str, tuple[int, dict[str, Any]]] = {
             "stride": 1,
             "first": 6,
             "first_kernel": 1,
-            "spectral": (),
+            "spectral": 0,
             "blocks": (8,),
             "kernels": ((4,),),
             "residual": False,

@@ -20,7 +20,7 @@ from support.piped import AUDIO, LABELS, boxed
 #: What the model tells apart; other whistles are unknown.
 WORDS = ("up", "down")
 OPTIONS = mixednet.Options(
-    stride=2, first=16, spectral=(), blocks=(24, 24), kernels=((3,), (3, 5)), residual=True, dropout=0.0
+    stride=2, first=16, spectral=0, blocks=(24, 24), kernels=((3,), (3, 5)), residual=True, dropout=0.0
 )
 FRAMES = 37
 DECISION = {"hop_frames": OPTIONS.stride, "window": 6, "threshold": 0.7, "refractory_ms": 800}

@@ -28,7 +28,14 @@ RECIPE = msgspec.convert(
 
 def test_a_recipe_gets_it_by_name_with_its_own_widths():
     module, options = architectures.resolve(
-        {"architecture": "mixednet", "stride": 3, "blocks": [16, 16], "kernels": [[3], [2, 5]]}, RECIPE
+        {
+            "architecture": "mixednet",
+            "stride": 3,
+            "blocks": [16, 16],
+            "kernels": [[3], [2, 5]],
+            "spectral": 1,
+        },
+        RECIPE,
     )
     assert module is mixednet and module.STREAMING
     assert mixednet.stride(options) == 3 and options.kernels == ((3,), (2, 5))
@@ -37,11 +44,11 @@ def test_a_recipe_gets_it_by_name_with_its_own_widths():
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"blocks": [16]}, "`kernels` has 3 entries and `blocks` 1"),
+        ({"blocks": [16]}, "`kernels` has 6 entries and `blocks` 1"),
         ({"stride": 4, "first_kernel": 3}, "skips frames"),
-        ({"first": 1, "spectral": [], "kernels": [[2, 3], [3], [3]]}, "more than their 1 channels"),
-        ({"spectral": [8, 12, 16, 20]}, "the bands do not suffice for 4 blocks of `spectral`"),
-        ({"kernels": [[], [3], [3]]}, "kernels"),
+        ({"first": 1, "spectral": 0, "blocks": [8], "kernels": [[2, 3]]}, "2 groups for 1 channels"),
+        ({"spectral": 7}, "`spectral` is 7"),
+        ({"blocks": [8], "kernels": [[]], "spectral": 0}, "kernels"),
         ({"head": "max"}, "head"),
         ({"depth": 3}, "depth"),
     ],
