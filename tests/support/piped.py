@@ -30,6 +30,7 @@ from node.pipelines import make
 from node.pipelines.runner import Runner
 from node.sensors import Sensors
 board.CAMERA = PINS
+FIRST
 sensors = Sensors(SENSORS, board)
 arena = common_arena([nn.builtin(name) for name in nn.builtins()])
 opened = lambda name: open_model(nn.builtin(name), arena)
@@ -105,10 +106,10 @@ def streaming() -> bytes:
     return boxed(data, "kws", labels=["okay"], frontend=front, decision=decision)
 
 
-def shaking() -> bytes:
-    """A model of vibration: strong features are "shaking"."""
-    data = level_model(57, ((-30, -17), (30, 16)))
-    front = {"kind": "vibration", "samples": 256, "bands": 16, "axes": 3}
+def shaking(**more: object) -> bytes:
+    """A model of vibration: strong features are "shaking". ``more`` goes to its front end."""
+    data = level_model(3 * (19 + more.get("envelope", 0)), ((-30, -17), (30, 16)))
+    front = {"kind": "vibration", "samples": 256, "bands": 16, "axes": 3, **more}
     return boxed(data, "vibration", labels=["still", "shaking"], frontend=front)
 
 
@@ -136,7 +137,7 @@ def vibration(model: str | None = None, **more: object) -> dict:
     }
     return (
         about
-        | {"windows": 1, "threshold": 3.0, "clear": 2.0, "hold": 2, "refractory_s": 5, "learn": 8}
+        | {"windows": 1, "threshold": 3.0, "clear": 2.0, "hold": 2, "refractory_s": 5, "learn": 8, "rpm": 0}
         | more
     )
 
@@ -151,10 +152,11 @@ def program(
     light: bool = False,
     before: str = "",
     after: str = "",
+    first: str = "",
 ) -> str:
-    """A program that runs pipelines; ``before`` and ``after`` come around the run."""
+    """A program that runs pipelines; ``first`` comes before they are made, the others around the run."""
     code = _PROGRAM.replace("SENSORS", repr(sensors or [])).replace("BEFORE", before).replace("AFTER", after)
-    code = code.replace("PINS", pictures.PINS)
+    code = code.replace("PINS", pictures.PINS).replace("FIRST", first)
     return (
         code.replace("ABOUTS", repr(abouts)).replace("UNTIL", until).replace("LIGHT", "5" if light else "0")
     )
@@ -171,9 +173,10 @@ def run(
     light: bool = False,
     before: str = "",
     after: str = "",
+    first: str = "",
 ) -> tuple[Twin, list[tuple[int, dict]], dict]:
     """Run pipelines on a twin; the twin, what was reported by ms, and the runner's figures."""
-    flash = script_flash(program(abouts, until, sensors, light, before, after), folder, models)
+    flash = script_flash(program(abouts, until, sensors, light, before, after, first), folder, models)
     twin = Twin(flash, load_board("twin"), world or World(QUIET))
     twin.run(seconds)
     ran = [line for _, line in twin.lines if line.startswith("RAN ")]

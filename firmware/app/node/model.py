@@ -32,12 +32,16 @@ type           frontend                                                   output
                                                                           with ``embedding``: true
 ``vad``        the same                                                   a score for each of ``labels``, the
                                                                           first of which is silence
-``vibration``  ``kind`` = "vibration", ``samples``, ``bands``, ``axes``   a score for each of ``labels``, the
-                                                                          first of which is how it should be;
+``vibration``  ``kind`` = "vibration", ``samples``, ``bands``, ``axes``;  a score for each of ``labels``, the
+               may have ``envelope``, ``rate_hz``, ``orders``             first of which is how it should be;
                                                                           any number with ``embedding``: true
 ``image``      ``kind`` = "image", ``width``, ``height``                  a score for each of ``labels``, the
                                                                           first of which is nothing to report
 =============  =========================================================  ====================================
+
+A vibration model with ``envelope`` takes that many bands of the envelope's spectrum besides, 8 to 32. With
+``orders``: true they follow the speed of the shaft, which the pipeline's configuration has. ``rate_hz`` is
+the rate it was trained at; the accelerometer's must be near.
 """
 
 import hashlib
@@ -152,7 +156,8 @@ def input_size(manifest):
             raise ValueError("model: a vibration front end has 256, 512 or 1024 samples and 1 or 3 axes")
         if not hasattr(nn, "VibrationFrontEnd"):
             raise ValueError("model: this firmware has no vibration front end")
-        return front["axes"] * (_number(front, "bands", 8, 32) + _STATISTICS)
+        envelope = _envelope(front)
+        return front["axes"] * (_number(front, "bands", 8, 32) + _STATISTICS + envelope)
     if kind == "image":
         _of_kind(front, kind)
         return _number(front, "width", 8, 320) * _number(front, "height", 8, 320)
@@ -169,6 +174,20 @@ def input_size(manifest):
         if not isinstance(threshold, (int, float)) or not 0 < threshold <= 1:
             raise ValueError("model: the manifest's threshold must be above 0 and at most 1")
     return _number(front, "frames", 1, 255) * _CHANNELS
+
+
+def _envelope(front):
+    """Bands of a vibration front end's envelope, and a check of what goes with them."""
+    rate = front.get("rate_hz")
+    if rate is not None and (isinstance(rate, bool) or not isinstance(rate, (int, float)) or not rate > 0):
+        raise ValueError("model: the manifest's 'rate_hz' must be above 0")
+    envelope = front.get("envelope", 0)
+    if envelope != 0 or isinstance(envelope, bool):
+        envelope = _number(front, "envelope", 8, 32)
+    orders = front.get("orders", False)
+    if not isinstance(orders, bool) or (orders and not (envelope and rate)):
+        raise ValueError("model: the manifest's 'orders' must be false, or have 'envelope' and 'rate_hz'")
+    return envelope
 
 
 def _section(manifest, name):

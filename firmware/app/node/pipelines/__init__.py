@@ -45,11 +45,12 @@ def make(about, open_model, sensors, board):
 
         return Keyword(about, open_model, board)
     if kind == "vibration":
-        if sensors.get(about["sensor"]) is None:
+        sensor = sensors.get(about["sensor"])
+        if sensor is None:
             return None
         from node.pipelines.vibration import Vibration
 
-        return Vibration(about, open_model)
+        return Vibration(about, open_model, sensor.rate_hz)
     if kind == "camera":
         from node.drivers.camera import Camera as Driver
         from node.pipelines.camera import Camera

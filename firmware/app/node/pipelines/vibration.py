@@ -17,6 +17,7 @@ from node.pipelines.decide import Classes, Hysteresis
 _AXES = const(3)
 _SURE = 0.8  # score at which a class begins, and below which it ends, unless the configuration says
 _UNSURE = 0.6
+_NEAR = 0.05  # share by which a sensor's rate may differ from a model's: a fifth of a band
 
 
 class Vibration:
@@ -24,19 +25,20 @@ class Vibration:
 
     Args:
         about: ``name``, ``sensor``, ``model`` (a name or None), ``samples``, ``bands``, ``windows``,
-            ``threshold``, ``clear``, ``hold``, ``refractory_s``, ``learn``. With a model, ``samples`` and
-            ``bands`` are those of its manifest.
+            ``threshold``, ``clear``, ``hold``, ``refractory_s``, ``learn``, ``rpm``. With a model,
+            ``samples`` and ``bands`` are those of its manifest.
         open_model: by name.
+        rate_hz: of its accelerometer.
 
     Attributes:
         sensor: its accelerometer's name.
         windows: looked at in this run.
 
     Raises:
-        ValueError: the model is for something else.
+        ValueError: the model is for something else, or for another rate, or needs a speed that is not known.
     """
 
-    def __init__(self, about, open_model):
+    def __init__(self, about, open_model, rate_hz):
         self.name = about["name"]
         self.sensor = about["sensor"]
         self._about = about
@@ -44,6 +46,7 @@ class Vibration:
         self._labels = self._classes = self._learned = None
         samples = about["samples"]
         bands = about["bands"]
+        envelope = rpm = 0
         if about["model"] is not None:
             manifest, self._model = open_model(about["model"])
             fitting(about, manifest, ("vibration",))
@@ -55,9 +58,13 @@ class Vibration:
                     "pipeline '%s': model '%s' wants one axis, the accelerometer has three"
                     % (self.name, about["model"])
                 )
+            envelope = front.get("envelope", 0)
+            rpm = self._speed(front, rate_hz)
             if not manifest.get("embedding"):
                 self._labels = manifest["labels"]
-        self._front = nn.VibrationFrontEnd(samples, bands, _AXES)
+        self._front = nn.VibrationFrontEnd(samples, bands, _AXES, envelope)
+        if rpm:
+            self._front.speed(rate_hz, rpm)
         self._samples = samples
         if self._labels:
             threshold, clear = about["threshold"], about["clear"]
@@ -80,6 +87,24 @@ class Vibration:
         self.quiet = True
         self.heard = self.ran = False
         self.windows = self.longest_ms = self.inferences = 0
+
+    def _speed(self, front, rate_hz):
+        """Check a model's front end against the sensor; the speed that its bands follow, 0 if they do not."""
+        about = self._about
+        wanted = front.get("rate_hz")
+        if wanted and abs(rate_hz - wanted) > _NEAR * wanted:
+            raise ValueError(
+                "pipeline '%s': model '%s' wants %g samples a second, sensor '%s' has %g: set its rate_hz"
+                % (self.name, about["model"], wanted, self.sensor, rate_hz)
+            )
+        if not front.get("orders"):
+            return 0
+        if not about["rpm"]:
+            raise ValueError(
+                "pipeline '%s': model '%s' follows the speed of the shaft: give the pipeline its rpm"
+                % (self.name, about["model"])
+            )
+        return about["rpm"]
 
     def _watch(self):
         """Begin to compare with what is normal."""
