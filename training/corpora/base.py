@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import re
 from collections import Counter, defaultdict
@@ -14,7 +15,7 @@ import numpy as np
 
 from cicada.tools import audio
 from cicada.tools.errors import UserError
-from cicada.training.evaluation import groups
+from cicada.training.evaluation import groups, shared
 
 SPLITS = ("train", "validation", "test")
 #: Fewest clips a wanted word (and the other words together) must have for training to mean anything.
@@ -85,6 +86,23 @@ def check_words(words: Iterable[str]) -> tuple[str, ...]:
 def check_speakers(clips: Sequence[Clip], where: str) -> None:
     """Refuse a leak: a speaker with clips in two splits is a UserError that names both clips."""
     groups.refuse(((clip.speaker, clip.split, f"{clip.word}/{clip.path.name}") for clip in clips), where)
+
+
+def check_sounds(corpus: Corpus, where: str) -> None:
+    """Refuse a leak that names do not show: the same stretch of sound in two splits, clips or backgrounds.
+
+    All recordings are read for it, some 500 a second.
+
+    Raises:
+        UserError: there is one; the message names both recordings.
+    """
+    clips = ((clip.load(), clip.split, f"{clip.word}/{clip.path.name}") for clip in corpus.clips)
+    noises = (
+        (pcm, split, f"background {number}")
+        for split, recordings in corpus.backgrounds.items()
+        for number, pcm in enumerate(recordings, 1)
+    )
+    shared.refuse_shared(itertools.chain(clips, noises), where)
 
 
 def check_counts(clips: Sequence[Clip], words: Sequence[str], where: str) -> None:
