@@ -116,12 +116,7 @@ class _Streamer:
         if kind in _CONVOLUTIONS:
             return self._convolution(operator, timed[0], target)
         if kind in _ROW_WISE:
-            if any((self.rows[n].total, self.rows[n].new) != (first.total, first.new) for n in timed):
-                raise ValueError(f"{kind} joins tensors that are not as long as each other")
-            if kind == "CONCATENATION" and operator.builtinOptions.axis % len(shape) == _TIME:
-                raise ValueError("CONCATENATION over time cannot be computed step by step")
-            if kind.startswith("PAD") and self._numbers(operator, 1)[2 * _TIME : 2 * _TIME + 2].any():
-                raise ValueError(f"{kind} over time cannot be computed step by step")
+            self._check_rows(operator, kind, timed, len(shape))
             self.rows[target] = _Rows(first.total, first.new)
             return dict.fromkeys(timed, first.new)
         if kind == "RESHAPE" and len(shape) > 2 and shape[_TIME] == first.total:
@@ -139,6 +134,18 @@ class _Streamer:
         if kind == "AVERAGE_POOL_2D" and shape[_TIME] != 1:
             raise ValueError("AVERAGE_POOL_2D leaves more than one row")
         return {timed[0]: first.total}
+
+    def _check_rows(self, operator: Any, kind: str, timed: list[int], rank: int) -> None:
+        """See that an operator treats all rows alike."""
+        rows = {(self.rows[n].total, self.rows[n].new) for n in timed}
+        # Numbers that are the same for all rows have one row, or fewer axes.
+        fixed = [self.flat.shape(int(n)) for n in operator.inputs if int(n) not in self.rows]
+        if len(rows) > 1 or any(len(shape) == rank and shape[_TIME] > 1 for shape in fixed):
+            raise ValueError(f"{kind} joins tensors that are not as long as each other")
+        joined = kind == "CONCATENATION" and operator.builtinOptions.axis % rank == _TIME
+        padded = kind.startswith("PAD") and self._numbers(operator, 1).reshape(-1, 2)[_TIME].any()
+        if joined or padded:
+            raise ValueError(f"{kind} over time cannot be computed step by step")
 
     def _convolution(self, operator: Any, source: int, target: int) -> dict[int, int]:
         given, options = self.rows[source], operator.builtinOptions

@@ -18,7 +18,7 @@ from cicada.training.pack import pack, reader
 from cicada.training.pack import streaming as rings
 from cicada.training.stream_export import streaming
 from support import mixed
-from support.zoo import layers, moves
+from support.zoo import layers, moves, pointwise
 from support.zoo.model import Model, Quant
 
 QUANT = Quant(0.05, 3)
@@ -138,6 +138,15 @@ def network(rows: int, *kinds: str, seed: int = 1) -> bytes:
             x = moves.strided_slice(model, x, (0, 0, 0, 0), (1, x.shape[1] - 1, 1, 4), (1, 1, 1, 1), 0, 0)
         elif kind == "turned":
             x = moves.transpose(model, x, (0, 2, 1, 3))
+        elif kind == "padded":
+            x = moves.pad(model, x, [(0, 0), (1, 0), (0, 0), (0, 0)])
+        elif kind == "pooled":
+            x = layers.pool(model, x, False, (2, 1), (1, 1))
+        elif kind == "other":
+            x = moves.strided_slice(model, x, (0, 0, 0, 0), (1, x.shape[1], 1, 4), (1, 2, 1, 1), 0, 0)
+        elif kind == "fixed":
+            table = model.constant(np.ones(x.shape, np.int8), QUANT)
+            x = pointwise.binary(model, rng, "ADD", x, table)
         elif kind == "twice":
             x = moves.concatenate(model, [x, x], 1)
         elif kind == "open":
@@ -155,6 +164,10 @@ def network(rows: int, *kinds: str, seed: int = 1) -> bytes:
         (("first",), 1, "other rows than the last"),
         (("turned",), 1, "TRANSPOSE over time"),
         (("twice",), 1, "CONCATENATION over time"),
+        (("padded",), 1, "PAD over time"),
+        (("pooled",), 1, "leaves more than one row"),
+        (("other",), 1, "changes axes, or steps"),
+        (("fixed",), 1, "not as long as each other"),
         (("conv31", "open"), 1, "still has rows of time"),
         ((), 12, "does not fit a window of 11"),
     ],
