@@ -91,7 +91,7 @@ def check_speakers(clips: Sequence[Clip], where: str) -> None:
 def check_sounds(corpus: Corpus, where: str) -> None:
     """Refuse a leak that names do not show: the same stretch of sound in two splits, clips or backgrounds.
 
-    All recordings are read for it, some 500 a second.
+    All recordings are read for it, a few hundred a second.
 
     Raises:
         UserError: there is one; the message names both recordings.
