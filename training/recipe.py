@@ -158,7 +158,7 @@ class Speech(Section, kw_only=True):
         kind: ``folder`` (Speech Commands layout, also that of ``cicada collect``) or ``synthesis``.
         words: what the model tells apart; a phrase has ``_`` between its words.
         said: how a word is read out, where its spelling is not enough: ``{hey_cicada = ["hey cicada", "hey
-            sikahda"]}``; each clip takes one of them (``synthesis`` only).
+            sikada"]}``; each clip takes one of them (``synthesis`` only).
         folder: of recordings; the command line's ``--data`` comes first.
         recordings: folders whose clips are added, by speaker (``synthesis`` only).
         voices: folder of Piper voices that speak beside the built-in ones (``synthesis`` only).

@@ -132,3 +132,19 @@ def test_a_phrase_longer_than_a_second_is_synthesised_with_recordings_beside_it(
     assert corpus.counts()[phrase, "train"] == 21
     spoken = [clip.load() for clip in corpus.clips if clip.speaker != "maria"]
     assert {len(pcm) for pcm in spoken} == {19520}
+
+
+def test_half_of_a_wake_words_others_sound_like_it_however_it_is_read(tmp_path):
+    (tmp_path / ".scratch").mkdir()
+    said = {"hey_cicada": ("hey cicada", "hey sikada")}
+    asked = speech(kind="synthesis", words=("hey_cicada",), said=said, others=40)
+    plan = synth.plan_for(asked, AudioFrontEnd())
+    others = synth._others(tmp_path, asked.words, plan)
+    assert len(others) == len(set(others)) == 40 and not {"hey_cicada", "hey_sikada"} & set(others)
+    assert {"hey", "cicada", "sikada"} <= set(others[:20]) and not set(others[:20]) & set(others[20:])
+    assert {"left", "right", "happy"} <= set(others[20:])
+
+
+def test_a_way_to_read_a_word_that_is_not_wanted_is_refused():
+    message = refused(speech(kind="synthesis", said={"hey_sonata": ("hey sonata",)}))
+    assert "'hey_sonata'" in message

@@ -206,11 +206,14 @@ def _tasks(words: Sequence[str], other: Sequence[str], plan: Plan) -> Iterator[_
 
 def _others(folder: Path, words: tuple[str, ...], plan: Plan) -> list[str]:
     espeak = voices.Espeak(folder / _SCRATCH)
+    # A way to read a word that is not its spelling has halves and neighbours of its own.
+    ways = [re.sub(r"[ -]+", "_", text) for texts in plan.said.values() for text in texts]
+    heard = list(dict.fromkeys([*words, *ways]))
     found: list[str] = []
     if plan.alike:
         sounds = negatives.Sounds()
-        found = negatives.alike(words, sounds.of, sounds.words, plan.alike)
-    everyday = wordlist.others(words, lambda word: espeak.phonemes(speaking.as_text(word)), plan.others)
+        found = negatives.alike(heard, sounds.of, sounds.words, plan.alike)
+    everyday = wordlist.others(heard, lambda word: espeak.phonemes(speaking.as_text(word)), plan.others)
     return [*found, *(word for word in everyday if word not in found)][: plan.others]
 
 
