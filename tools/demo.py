@@ -98,7 +98,7 @@ def _report(console: Console, result: Result, corpus: Corpus, twin: Twin) -> int
     speed = f"{board.CHIP.upper()} at {board.CPU_HZ // 10**6} MHz"
     inference = f"{twin.chip.parts['neural'].inference_us / 1000:.0f} ms on {speed}"
     table.add_row("inference", f"{inference} (estimated, not run on hardware)")
-    stream = result.metrics["stream"]["test"]
+    stream = result.metrics["listening"]["test"]
     table.add_row(
         "on a dense stream",
         f"{stream['detected']} of {stream['wanted']} words detected, {stream['false_accepts']} false in "

@@ -217,15 +217,19 @@ class Decide(Section, kw_only=True):
 
     Attributes:
         hop_frames: frames between inferences; as many as the model takes for streaming models.
-        accepts_per_hour: the threshold is the one with fewest misses at no more false accepts on validation.
-        clips: at most so many clips of each wanted word in the validation and in the test stream.
-        noise_s: seconds of background alone before the words and after them.
+        accepts_per_hour: on validation the settings with the fewest misses at no more false accepts win;
+            without it a false accept weighs as two misses.
+        clips: at most so many clips of each wanted word in the mixture for validation and in that for test.
+        hours: length of each of the mixtures, or more where the wanted words need it.
+        snrs_db: levels of speech over noise at which accuracy is measured, beside that of the clips as they
+            are.
     """
 
     hop_frames: Annotated[int, Meta(ge=1, le=255)] = 5
     accepts_per_hour: Annotated[float, Meta(ge=0)] | None = None
     clips: Count = 40
-    noise_s: Positive = 45.0
+    hours: Positive = 0.5
+    snrs_db: tuple[float, ...] = (20.0, 10.0, 5.0, 0.0)
 
 
 class KeywordRecipe(Common, tag="keyword", tag_field="task", kw_only=True):

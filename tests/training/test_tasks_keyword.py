@@ -50,8 +50,8 @@ def test_the_model_learnt_something(made):
     assert abs(figures["tflm"]["balanced"] - figures["tflite"]["balanced"]) < 0.05
     assert abs(figures["tflm"]["balanced"] - figures["float"]["balanced"]) < 0.15
     for split in ("validation", "test"):
-        stream = result.metrics["stream"][split]
-        assert stream["detected"] + stream["missed"] == stream["wanted"] == 12
+        heard = result.metrics["listening"][split]
+        assert heard["detected"] + heard["missed"] == heard["wanted"] == 12
 
 
 def test_artefacts_belong_together(made):
@@ -77,7 +77,7 @@ def test_artefacts_belong_together(made):
         "arena": Interpreter(tflite).arena,
     }
     assert manifest["macs"] == result.macs and manifest["data"] == result.source
-    assert manifest["decision"] == result.metrics["decision"]
+    assert manifest["decision"] == result.metrics["listening"]["decision"]
     assert manifest["selftest"] == selftest.vector(Interpreter(tflite))
     header = (folder / "kws" / "kws_model.h").read_text()
     assert hashlib.sha256(blob).hexdigest() in header and f"KWS_MODEL_LEN {len(blob)}" in header

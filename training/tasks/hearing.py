@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +12,8 @@ import numpy as np
 from cicada.tools.packed import PackedModel
 from cicada.tools.runtimes import Runtime
 from cicada.tools.stages import key
-from cicada.training import artefacts, decision, evaluate, figures, progress, streaming
-from cicada.training.artefacts import Forms
+from cicada.training import artefacts, decision, evaluate, figures, progress
+from cicada.training.evaluation import compare, listening, noise
 from cicada.training.manifest import manifest
 from cicada.training.recipe import digest
 from cicada.training.result import encoded
@@ -45,12 +44,17 @@ def measure(run: Run, folder: Path, inputs: dict[str, Any]) -> None:
     if run.streams:
         outputs["streaming"] = streamed_outputs(PackedModel(device.packed.blob), test.x)
     reports = {
-        name: evaluate.report(test.y, values, run.labels, recipe.seed) for name, values in outputs.items()
+        name: evaluate.report(test.y, values, run.labels, recipe.seed, test.speaker)
+        for name, values in outputs.items()
     }
-    chosen, on_validation, on_test = _decide(run, device)
+    decide = recipe.decide
+    packed = PackedModel(device.packed.blob)
+    chosen, heard = listening.measure(
+        run.corpus, packed, run.pace, recipe.seed, decide.hours, decide.clips, decide.accepts_per_hour
+    )
     engine = artefacts.ENGINES[recipe.engine]
     digested = key(inputs)
-    cost = device.figures(engine, run.inferences_per_s)
+    cost = device.figures(engine, 1000 / run.pace.hop_ms)
     metrics = {
         "recipe": recipe.name,
         "hash": digest(recipe),
@@ -60,9 +64,12 @@ def measure(run: Run, folder: Path, inputs: dict[str, Any]) -> None:
         "data": run.corpus.source,
         "model": cost,
         "test": reports,
-        "decision": chosen.as_json(),
-        "stream": {"validation": asdict(on_validation), "test": asdict(on_test)},
+        "compared": compare.compare(outputs, test.y, test.speaker),
+        "listening": heard,
     }
+    if decide.snrs_db:
+        metrics["noise"] = _in_noise(run, packed)
+    metrics["summary"] = _summary(metrics)
     about = manifest(
         device.found,
         name=recipe.name,
@@ -103,16 +110,25 @@ def streamed_outputs(model: Runtime, x: np.ndarray) -> np.ndarray:
     return np.stack(outputs)
 
 
-def _decide(run: Run, device: Forms) -> tuple[decision.Decision, decision.Score, decision.Score]:
-    """Choose on the validation stream; measure that choice on the test stream."""
-    recipe = run.recipe
-    model = PackedModel(device.packed.blob)
+def _in_noise(run: Run, model: PackedModel) -> list[dict[str, Any]]:
+    corpus = run.corpus
+    clips = [clip for clip in corpus.clips if clip.split == "test"]
+    sounds = corpus.backgrounds["test"]
+    levels = (None, *run.recipe.decide.snrs_db)
+    return noise.by_snr(
+        clips, corpus.words, sounds, sounds, model, run.pace, run.window, run.recipe.seed, levels
+    )
 
-    def stream(split: str) -> tuple[streaming.Stream, streaming.Outputs]:
-        made = streaming.make(run.corpus, split, recipe.seed, recipe.decide.clips, recipe.decide.noise_s)
-        return made, streaming.run(made.pcm, model.invoke, f"Stream, {split}")
 
-    chosen, on_validation = decision.choose(*stream("validation"), run.labels)
-    sound, outputs = stream("test")
-    detections = decision.detect(outputs, run.labels, chosen)
-    return chosen, on_validation, decision.score(sound, detections, run.corpus.words)
+def _summary(metrics: dict[str, Any]) -> dict[str, str]:
+    """What the command line shows of it."""
+    shown = {}
+    for name, report in metrics["test"].items():
+        interval = report["interval"]
+        shown[f"test, {name}"] = f"{report['accuracy']:.1%} ({interval['low']:.1%} to {interval['high']:.1%})"
+    test = metrics["listening"]["test"]
+    shown["listening"] = (
+        f"{test['detected']} of {test['wanted']} words heard, {test['false_accepts']} false in"
+        f" {test['hours'] * 60:.0f} min of test speakers and noise"
+    )
+    return shown

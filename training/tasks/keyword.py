@@ -14,22 +14,22 @@ import numpy as np
 
 from cicada.tools.paths import BUILD, FIRMWARE, ROOT
 from cicada.tools.stages import hash_files, key, publish, stage
-from cicada.training import artefacts, backend, features, lesson, quantise
+from cicada.training import artefacts, backend, features, footprint, lesson, quantise
 from cicada.training.architectures import resolve
 from cicada.training.artefacts import Forms
 from cicada.training.corpora.base import SPLITS, Corpus
 from cicada.training.corpora.speech import open_speech
 from cicada.training.recipe import KeywordRecipe, Train, digest
 from cicada.training.result import Result, encoded
+from cicada.training.streaming import Pace
 from cicada.training.tasks import hearing
-from cicada.training.windows import CHANNELS, Window, labels
+from cicada.training.windows import Window, labels
 
 if TYPE_CHECKING:
     import keras
 
 CHECKPOINTS = BUILD / "checkpoints"
 _PACKAGE = Path(__file__).parents[1]
-_FRAMES_A_CHECK = 64  # examples that calibrate the untrained model of a plan
 
 
 class Run:
@@ -55,9 +55,10 @@ class Run:
         return self.architecture.stride(self.options) if self.streams else self.recipe.decide.hop_frames
 
     @property
-    def inferences_per_s(self) -> float:
-        """Inferences that the device makes of a second of sound."""
-        return 1000 / (self.hop * self.window.step_ms)
+    def pace(self) -> Pace:
+        """How the device feeds the model."""
+        frames = self.hop if self.streams else self.window.frames
+        return Pace(self.window.step_ms, frames, self.hop)
 
     @property
     def words(self) -> int:
@@ -292,24 +293,15 @@ def check_size(run: Run) -> dict[str, Any]:
     """
 
     def make(folder: Path) -> None:
-        built = lesson.build(
-            run.architecture, run.options, run.window, len(run.labels), run.words, run.recipe.seed
-        )
-        shape = (_FRAMES_A_CHECK, run.window.frames, CHANNELS)
-        noise = np.random.default_rng(run.recipe.seed).integers(-128, 128, shape).astype(np.int8)
-        lesson.settle(built.model, noise)
-        blob = quantise.convert(built.model, noise)
-        device = Forms(run.architecture.streaming(run.options, blob) if run.streams else blob)
-        figures = device.figures(artefacts.ENGINES[run.recipe.engine], run.inferences_per_s)
-        (folder / "figures.json").write_bytes(encoded(figures))
+        (folder / "figures.json").write_bytes(encoded(footprint.figures(run.recipe)))
 
     recipe = run.recipe
     inputs = {
         "model": recipe.model,
         "engine": recipe.engine,
         "frontend": msgspec.to_builtins(recipe.frontend),
-        "classes": [len(run.labels), run.words, run.hop],
-        "code": _code("lesson", "quantise", "artefacts", "stream_export", "flatedit")
+        "classes": [len(run.labels), run.hop],
+        "code": _code("footprint", "quantise", "artefacts", "stream_export", "flatedit")
         + hash_files([Path(run.architecture.__file__), _PACKAGE / "pack"]),
         "packages": _versions("tensorflow", "keras", "tflite-micro"),
     }
@@ -371,7 +363,7 @@ def tiny(recipe: KeywordRecipe) -> KeywordRecipe:
         quantise=replace(recipe.quantise, examples=40, aware_epochs=min(recipe.quantise.aware_epochs, 1)),
         prune=recipe.prune and replace(recipe.prune, epochs=1),
         teacher=recipe.teacher and replace(recipe.teacher, train=replace(train, epochs=2)),
-        decide=replace(recipe.decide, clips=6, noise_s=2.0),
+        decide=replace(recipe.decide, clips=6, hours=0.01, snrs_db=recipe.decide.snrs_db[:1]),
         budget=recipe.budget,
     )
 
