@@ -234,11 +234,6 @@ def pick(
     return min(fair, key=lambda pair: (pair[1].false_accepts, pair[1].missed, *_strictest(pair[0])))
 
 
-def choose(sound: Sound, outputs: Outputs, labels: Sequence[str]) -> tuple[Decision, Score]:
-    """Try all settings on a validation stream and keep the cheapest."""
-    return pick(sweep(sound, outputs, labels))
-
-
 def _strictest(decision: Decision) -> tuple[float, int]:
     return -decision.threshold, -decision.window
 

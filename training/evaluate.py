@@ -10,7 +10,7 @@ import numpy as np
 
 from cicada.tools.runtimes import Runtime
 from cicada.training import progress
-from cicada.training.evaluation.intervals import bootstrap
+from cicada.training.evaluation.intervals import bootstrap, people
 
 
 def tflm_outputs(model: Runtime, x: np.ndarray, what: str) -> np.ndarray:
@@ -81,8 +81,7 @@ def report(
     matrix = confusion(y, guess, len(labels))
     share = equal_share(y, seed)
     hits = guess[share] == y[share]
-    # Nobody is not one person: each example without a speaker is on its own.
-    groups = [speakers[row] if speakers is not None and speakers[row] else int(row) for row in share]
+    groups = np.array(people(speakers))[share] if speakers is not None else share
     return {
         "accuracy": float(hits.mean()),
         "interval": bootstrap(groups, lambda rows: float(hits[rows].mean()), seed).as_json(),

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cicada.tools import engine
 from cicada.tools.audio import RATE
 from cicada.training import augment, progress, scenes
 from cicada.training.corpora.base import Clip, Corpus
@@ -108,19 +107,6 @@ def make(corpus: Corpus, split: str, seed: int, clips_a_word: int, noise_s: floa
         spoken.append(Spoken((at + first) / RATE, (at + last) / RATE, clip.word))
         at += len(sound)
     return Stream(augment.to_pcm(pcm), spoken)
-
-
-def run(pcm: np.ndarray, invoke: Invoke, what: str, pace: Pace | None = None) -> Outputs:
-    """Let a model listen to sound from its beginning.
-
-    Args:
-        pcm: ``int16[n]``.
-        invoke: see :func:`answers`.
-        what: name of the progress bar.
-        pace: how the model is fed.
-    """
-    pace = pace or Pace()
-    return answers(engine.features(pcm, pace.step_ms), invoke, what, pace)
 
 
 def answers(frames: np.ndarray, invoke: Invoke, what: str, pace: Pace) -> Outputs:

@@ -45,6 +45,21 @@ def test_report_of_a_model_that_errs_on_one_word():
     assert report["confusion"][3] == [0, 10, 0, 0]
 
 
+def test_clips_of_few_speakers_say_less_than_as_many_of_many():
+    rng = np.random.default_rng(4)
+    y = np.repeat([0, 1, 2, 3], 50)
+    by_speaker = np.repeat(rng.random(10) < 0.7, 20)[rng.permutation(200)]
+    speakers = [f"s{n}" for n in range(200)]
+    guess = np.where(by_speaker, y, 1)
+    apart = evaluate.report(y, np.eye(4)[guess], LABELS, 1, speakers)
+    few = evaluate.report(y, np.eye(4)[guess], LABELS, 1, ["s1" if right else "s2" for right in guess == y])
+    assert apart["accuracy"] == few["accuracy"] and few["interval"]["n"] == 2 < apart["interval"]["n"] == 200
+    assert few["interval"]["high"] - few["interval"]["low"] > 0.9
+    assert evaluate.report(y, np.eye(4)[guess], LABELS, 1)["interval"] == pytest.approx(
+        evaluate.report(y, np.eye(4)[guess], LABELS, 1, [""] * 200)["interval"], abs=0.03
+    )
+
+
 def stream(*spoken: tuple[float, float, str], seconds: float = 20.0) -> Stream:
     return Stream(np.zeros(int(seconds * RATE), np.int16), [Spoken(*one) for one in spoken])
 
@@ -93,7 +108,7 @@ def test_the_device_smoother_decides():
 def test_the_choice_hears_all_words_and_no_false_ones_if_it_can():
     sound = stream((2.0, 2.5, "up"), (6.0, 6.5, "down"), (10.0, 10.5, "cat"))
     said = outputs(20, (2.4, 3.0, 2, 0.93), (6.4, 7.0, 3, 0.85), (10.2, 10.9, 2, 0.72))
-    chosen, found = decision.choose(sound, said, LABELS)
+    chosen, found = decision.pick(decision.sweep(sound, said, LABELS))
     assert (found.detected, found.false_accepts) == (2, 0)
     assert chosen.hop_frames == streaming.HOP_FRAMES
     # Of all the settings that do it, the strictest threshold.
@@ -144,9 +159,9 @@ def test_the_model_is_asked_every_100_ms_with_the_last_second(corpus):
         seen.append(window.copy())
         return np.array([1, 2, 3], np.int8)
 
-    said = streaming.run(pcm, invoke, "test")
-    assert said.scores.shape == (len(seen), 3) and np.unique(np.diff(said.times_ms)).tolist() == [100]
     frames = engine.features(pcm, STEP_MS)
+    said = streaming.answers(frames, invoke, "test", streaming.Pace())
+    assert said.scores.shape == (len(seen), 3) and np.unique(np.diff(said.times_ms)).tolist() == [100]
     for at in (0, 7, -1):
         heard = 1 + (said.times_ms[at] * RATE // 1000 - 480) // 320
         np.testing.assert_array_equal(seen[at], frames[heard - FRAMES : heard])
@@ -251,4 +266,4 @@ def test_a_streaming_model_gets_every_frame_once_and_in_order():
 
 def test_a_stream_too_short_for_one_inference_is_refused():
     with pytest.raises(ValueError, match="needs 149 frames"):
-        streaming.run(np.zeros(RATE, np.int16), lambda window: window[0], "test")
+        streaming.answers(np.zeros((100, 40), np.int8), lambda window: window[0], "test", streaming.Pace())

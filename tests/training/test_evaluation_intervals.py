@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from cicada.training.evaluation.intervals import Interval, bootstrap, over_seeds, rate, wilson
+from cicada.training.evaluation.intervals import Interval, bootstrap, over_seeds, people, rate, wilson
 
 
 @given(st.integers(1, 5000), st.data())
@@ -103,6 +103,10 @@ def test_the_bootstrap_leaves_out_draws_without_a_figure():
     assert bootstrap("abcd", lambda rows: 0.5 if len(rows) == 0 else float("nan")).low is None
     with pytest.raises(ValueError, match="at least one row"):
         bootstrap([], recall)
+
+
+def test_examples_in_which_nobody_speaks_are_no_cluster():
+    assert people(["ann", "", "bob", "", "ann"]) == ["ann", "nobody 1", "bob", "nobody 3", "ann"]
 
 
 def test_text_for_people():

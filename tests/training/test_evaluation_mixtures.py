@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from cicada.tools import engine
 from cicada.tools.audio import RATE
 from cicada.tools.packed import PackedModel
 from cicada.tools.tflm import Interpreter
@@ -107,7 +108,8 @@ def test_a_model_hears_a_mixture_as_it_would_hear_the_whole_sound(corpus):
     mixture, model, pace = of_split(corpus, "test", 2 * MINUTES, 6), Loud(), Pace(20, 10, 3)
     heard = listen(mixture, model, pace, "test")
     assert model.resets == 1 and heard.hours == pytest.approx(120 / 3600)
-    whole = streaming.run(mixture.sound(0, 120), model.invoke, "test", pace)
+    frames = engine.features(mixture.sound(0, 120), pace.step_ms)
+    whole = streaming.answers(frames, model.invoke, "test", pace)
     np.testing.assert_array_equal(heard.outputs.scores, whole.scores)
     assert heard.outputs.times_ms == whole.times_ms
     assert 0 < np.mean(whole.scores == 127) < 1

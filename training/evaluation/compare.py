@@ -11,7 +11,7 @@ import numpy as np
 from cicada.tools.packed import PackedModel
 from cicada.tools.tflm import Interpreter
 from cicada.training import backend, evaluate, quantise
-from cicada.training.evaluation.intervals import bootstrap
+from cicada.training.evaluation.intervals import bootstrap, people
 
 if TYPE_CHECKING:
     import keras
@@ -44,14 +44,14 @@ def forms(
 
 
 def compare(
-    outputs: Mapping[str, np.ndarray], y: np.ndarray, clusters: Sequence[object]
+    outputs: Mapping[str, np.ndarray], y: np.ndarray, speakers: Sequence[str]
 ) -> list[dict[str, Any]]:
     """How far any two forms are apart.
 
     Args:
         outputs: by name, see :func:`forms`; they may come from elsewhere.
         y: ``int64[n]``, true classes.
-        clusters: for each example what it belongs to, e.g. its speaker, for the intervals.
+        speakers: who speaks in each example, for the intervals; empty where nobody does.
 
     Returns:
         for each pair of names ``one`` and ``other``: ``agreement``, the share of examples to which both give
@@ -60,6 +60,7 @@ def compare(
         of two scores (0..1); ``equal``, whether all scores are the same.
     """
     scores = {name: _as_share(values) for name, values in outputs.items()}
+    clusters = people(speakers)
     pairs = []
     for one, other in itertools.combinations(scores, 2):
         answers = scores[one].argmax(axis=1), scores[other].argmax(axis=1)

@@ -103,6 +103,12 @@ def over_seeds(values: Sequence[float]) -> Interval:
     return Interval(mean, mean - half, mean + half, len(array))
 
 
+def people(speakers: Sequence[str]) -> list[str]:
+    """Clusters of examples by speaker, for :func:`bootstrap`: those in which nobody speaks (``""``) are each
+    on their own, because nobody is not one person."""
+    return [str(name) or f"nobody {number}" for number, name in enumerate(speakers)]
+
+
 def bootstrap(
     clusters: Sequence[object], statistic: Callable[[np.ndarray], float], seed: int = 1, draws: int = 1000
 ) -> Interval:
