@@ -247,14 +247,15 @@ class Machines(Section, kw_only=True):
     Attributes:
         kind: the loader: ``cwru``, ``adi``, ``fan``, ``folder`` (``cicada collect``) or ``generated``.
         folder: of recordings; the command line's ``--data`` comes first.
-        split: what no two splits may share: ``bearing`` or ``recording``. ``window`` leaks, and is only ever
-            computed beside the others, as a warning.
-        generated: recordings of the physical generator to train on first; 0 is none.
+        split: what no two splits may share: ``bearing`` or ``recording``. ``time`` cuts every recording in
+            three, for models of one machine. ``window`` leaks, and is only ever computed beside the others,
+            as a warning.
+        generated: recordings of the physical generator to train on beside the others; 0 is none.
     """
 
     kind: Literal["cwru", "adi", "fan", "folder", "generated"]
     folder: str | None = None
-    split: Literal["bearing", "recording"] = "recording"
+    split: Literal["bearing", "recording", "time"] = "recording"
     generated: Natural = 0
 
 
@@ -287,10 +288,19 @@ class VibrationRecipe(Common, tag="vibration", tag_field="task", kw_only=True):
 
 
 class AnomalyRecipe(Common, tag="anomaly", tag_field="task", kw_only=True):
-    """How far a machine is from what is normal; trained on normal recordings alone."""
+    """How far a machine is from what is normal; trained on normal recordings alone.
+
+    Attributes:
+        normal: labels of recordings in which nothing is wrong; all others are anomalies, to test with.
+        without: labels that are neither, and left out.
+        alarms: share of normal windows above the threshold, on validation.
+    """
 
     corpus: Machines
     frontend: VibrationFrontEnd
+    normal: Annotated[tuple[str, ...], Meta(min_length=1)] = ("normal",)
+    without: tuple[str, ...] = ()
+    alarms: Annotated[float, Meta(gt=0, lt=1)] = 0.01
 
 
 class Pictures(Section, kw_only=True):
