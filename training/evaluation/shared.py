@@ -87,7 +87,7 @@ def refuse_shared(recordings: Iterable[tuple[np.ndarray, str, str]], where: str)
     if not found:
         return
     key = np.concatenate([one.key for one in found])
-    shape = np.concatenate([one.shape for one in found]).astype(np.int16)
+    shape = np.concatenate([one.shape for one in found])
     owner = np.repeat(np.arange(len(found)), [len(one.key) for one in found])
     _, number, count = np.unique(key, return_inverse=True, return_counts=True)
     several = np.flatnonzero(count[number] > 1)
@@ -95,8 +95,12 @@ def refuse_shared(recordings: Iterable[tuple[np.ndarray, str, str]], where: str)
     for same in np.split(several, np.flatnonzero(np.diff(number[several])) + 1):
         for one, other in itertools.combinations(same, 2):
             (split, name), (another, its_name) = about[owner[one]], about[owner[other]]
-            if split != another and np.abs(shape[one] - shape[other]).max() <= _TOLERANCE:
+            if split != another and _alike(shape[one], shape[other]):
                 raise UserError(
                     f"{where} has the same sound in two splits: {name} in {split} and {its_name} in {another}"
                     " share a stretch, so the test would not be on unknown sound: remove one of them"
                 )
+
+
+def _alike(one: np.ndarray, other: np.ndarray) -> bool:
+    return bool(np.abs(one.astype(np.int16) - other).max() <= _TOLERANCE)
