@@ -39,7 +39,7 @@ class Marks(NamedTuple):
 
 
 def marks(pcm: np.ndarray) -> Marks:
-    """Marks that a recording has in common with any other that holds the same tenth of a second or so.
+    """Marks that a recording has in common with any other that holds the same third of a second.
 
     Args:
         pcm: ``int16[n]``; any n.
