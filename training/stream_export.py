@@ -267,9 +267,9 @@ class _Streamer:
             rows.full = self._last(source, rows.held)
             rows.fresh = given.fresh
             return
-        whole = self._last(source, rows.held)
-        begin[_TIME], shape[_TIME] = 0, rows.held
-        rows.full = self._sliced(whole, begin, shape, f"v{target}")
+        assert given.full is not None
+        begin[_TIME], shape[_TIME] = given.held - rows.held, rows.held
+        rows.full = self._sliced(given.full, begin, shape, f"v{target}")
         rows.fresh = rows.full if rows.old == 0 else None
 
     def _reshape(self, operator: Any, source: int, target: int) -> None:
