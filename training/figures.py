@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 # Okabe and Ito's colours, told apart by colour-blind eyes too (jfly.uni-koeln.de/color); the first two
 # belong to _silence_ and _unknown_ and stay in the background.
 _FIXED = ("#c8c8c8", "#8a8a8a")
-_WORDS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-_INK, _FAINT = "#222222", "#dddddd"
+WORDS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+_INK, FAINT = "#222222", "#dddddd"
 _STYLE = {
     "font.family": "DejaVu Sans",
     "font.size": 10,
@@ -41,21 +41,19 @@ _STYLE = {
 
 def colour(label: int) -> str:
     """Colour of a class, the same in every picture."""
-    return _FIXED[label] if label < 2 else _WORDS[(label - 2) % len(_WORDS)]
+    return _FIXED[label] if label < 2 else WORDS[(label - 2) % len(WORDS)]
 
 
 def curves(path: Path, history: Sequence[Mapping[str, float]]) -> None:
     """Loss and accuracy by epoch, as :func:`cicada.training.lesson.train` returns them."""
     epochs = np.arange(1, len(history) + 1)
-    with _figure(path, (9, 3.6), ncols=2) as (_, axes):
+    with figure(path, (9, 3.6), ncols=2) as (_, axes):
         for axis, name, title in ((axes[0], "loss", "Loss"), (axes[1], "accuracy", "Accuracy")):
-            axis.plot(epochs, [h[name] for h in history], color=_WORDS[0], label="training (distorted)")
-            axis.plot(
-                epochs, [h["val_" + name] for h in history], color=_WORDS[1], label="validation (clean)"
-            )
+            axis.plot(epochs, [h[name] for h in history], color=WORDS[0], label="training (distorted)")
+            axis.plot(epochs, [h["val_" + name] for h in history], color=WORDS[1], label="validation (clean)")
             axis.set_title(title)
             axis.set_xlabel("epoch")
-            axis.grid(axis="y", color=_FAINT, linewidth=0.7)
+            axis.grid(axis="y", color=FAINT, linewidth=0.7)
             axis.set_axisbelow(True)
             axis.xaxis.get_major_locator().set_params(integer=True)
         axes[0].set_ylim(bottom=0)
@@ -69,7 +67,7 @@ def confusion(path: Path, matrix: np.ndarray, labels: Sequence[str], title: str)
     matrix = np.asarray(matrix)
     share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     side = 2.6 + 0.62 * len(labels)
-    with _figure(path, (side + 0.6, side)) as (figure, axis):
+    with figure(path, (side + 0.6, side)) as (drawn, axis):
         image = axis.imshow(share, cmap="Blues", vmin=0, vmax=1)
         for row, column in np.ndindex(matrix.shape):
             dark = share[row, column] > 0.5
@@ -89,9 +87,49 @@ def confusion(path: Path, matrix: np.ndarray, labels: Sequence[str], title: str)
         axis.set_title(title, fontsize=10)
         axis.spines[:].set_visible(False)
         axis.tick_params(length=0)
-        bar = figure.colorbar(image, ax=axis, fraction=0.046, pad=0.04, format="{x:.0%}")
+        bar = drawn.colorbar(image, ax=axis, fraction=0.046, pad=0.04, format="{x:.0%}")
         bar.outline.set_visible(False)
         bar.set_label("share of what was said")
+
+
+def pareto(
+    path: Path, points: Sequence[tuple[int, float, float, float]], best: Sequence[int], cost: str, title: str
+) -> None:
+    """Accuracy of models against what they cost, and a line through those that no other beats.
+
+    Args:
+        path: of the PNG.
+        points: number, accuracy (0 to 1), multiply-accumulates and bytes of each model.
+        best: numbers of those that no other beats in everything.
+        cost: what the multiply-accumulates are of: ``macs`` (an inference) or ``macs_per_s``.
+        title: of the picture.
+    """
+    of = {"macs": "million MACs an inference", "macs_per_s": "million MACs a second"}[cost]
+    with figure(path, (9, 3.8), ncols=2, sharey=True) as (drawn, axes):
+        for axis, column, scale, name in ((axes[0], 2, 1e6, of), (axes[1], 3, 1024, "KB packed")):
+            for point in points:
+                chosen = point[0] in best
+                at = (point[column] / scale, point[1])
+                axis.plot(*at, "o", color=WORDS[0] if chosen else _FIXED[0], zorder=2 + chosen)
+                if chosen:
+                    axis.annotate(str(point[0]), at, (4, 4), textcoords="offset points", fontsize=8)
+            front = []
+            for point in sorted(points, key=lambda one: (one[column], -one[1])):
+                if not front or point[1] > front[-1][1]:
+                    front.append(point)
+            axis.step(
+                [point[column] / scale for point in front],
+                [point[1] for point in front],
+                where="post",
+                color=WORDS[1],
+                linewidth=1,
+            )
+            axis.set_xlabel(name)
+            axis.grid(color=FAINT, linewidth=0.7)
+            axis.set_axisbelow(True)
+        axes[0].set_ylabel("accuracy")
+        axes[0].yaxis.set_major_formatter("{x:.1%}")
+        drawn.suptitle(title, x=0.01, ha="left", fontweight="bold")
 
 
 def timeline(
@@ -124,7 +162,7 @@ def timeline(
     scores, times = np.asarray(scores, np.float64).reshape(-1, len(labels)), np.asarray(times)
     seconds = len(pcm) / RATE
     width = float(np.clip(seconds * 0.45, 9, 24))
-    with _figure(path, (width, 4.8), nrows=2, sharex=True, height_ratios=[1, 1.3]) as (figure, axes):
+    with figure(path, (width, 4.8), nrows=2, sharex=True, height_ratios=[1, 1.3]) as (drawn, axes):
         top, bottom = axes
         _waveform(top, pcm)
         number = {label: index for index, label in enumerate(labels)}
@@ -196,7 +234,7 @@ def timeline(
         bottom.set_ylabel("score")
         bottom.set_xlabel("time (s)")
         bottom.legend(ncols=len(labels) + 2, loc="upper center", bbox_to_anchor=(0.5, -0.2))
-        figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
+        drawn.suptitle(title, x=0.01, ha="left", fontweight="bold")
 
 
 def _waveform(axis, pcm: np.ndarray) -> None:
@@ -216,7 +254,7 @@ def _pieces(times: np.ndarray, values: np.ndarray) -> Iterator[tuple[np.ndarray,
 
 
 @contextmanager
-def _figure(path: Path, size: tuple[float, float], **grid: object) -> Iterator[tuple[Figure, object]]:
+def figure(path: Path, size: tuple[float, float], **grid: object) -> Iterator[tuple[Figure, object]]:
     """A figure in the common style, written to ``path`` when the body is done."""
     import matplotlib
 
@@ -225,12 +263,12 @@ def _figure(path: Path, size: tuple[float, float], **grid: object) -> Iterator[t
 
     ratios = {"height_ratios": grid.pop("height_ratios")} if "height_ratios" in grid else None
     with pyplot.rc_context(_STYLE):
-        figure, axes = pyplot.subplots(figsize=size, layout="constrained", gridspec_kw=ratios, **grid)
+        drawn, axes = pyplot.subplots(figsize=size, layout="constrained", gridspec_kw=ratios, **grid)
         try:
-            yield figure, axes
+            yield drawn, axes
             image = io.BytesIO()
             # No date and no version inside: the same data give the same file.
-            figure.savefig(image, format="png", metadata={"Software": None})
+            drawn.savefig(image, format="png", metadata={"Software": None})
         finally:
-            pyplot.close(figure)
+            pyplot.close(drawn)
     write_atomic(path, image.getvalue())

@@ -12,10 +12,11 @@ import numpy as np
 from cicada.tools.packed import PackedModel
 from cicada.tools.runtimes import Runtime
 from cicada.tools.stages import key
-from cicada.training import artefacts, decision, evaluate, figures, progress
+from cicada.training import artefacts, decision, evaluate, progress
 from cicada.training.evaluation import compare, listening, noise
 from cicada.training.manifest import manifest
 from cicada.training.recipe import digest
+from cicada.training.report import hearing as report
 from cicada.training.result import encoded
 
 if TYPE_CHECKING:
@@ -85,9 +86,8 @@ def measure(run: Run, folder: Path, inputs: dict[str, Any]) -> None:
     )
     artefacts.write(folder, recipe.name, device, engine, about)
     (folder / "metrics.json").write_bytes(encoded(metrics))
-    figures.curves(folder / "curves.png", json.loads((run.trained / "history.json").read_text()))
-    matrix = np.array(reports["tflm"]["confusion"])
-    figures.confusion(folder / "confusion.png", matrix, run.labels, "INT8 under TFLM, test speakers")
+    history = json.loads((run.trained / "history.json").read_text())
+    report.write(run, folder, metrics, history, outputs["packed"])
 
 
 def streamed_outputs(model: Runtime, x: np.ndarray) -> np.ndarray:
@@ -123,9 +123,11 @@ def _in_noise(run: Run, model: PackedModel) -> list[dict[str, Any]]:
 def _summary(metrics: dict[str, Any]) -> dict[str, str]:
     """What the command line shows of it."""
     shown = {}
-    for name, report in metrics["test"].items():
-        interval = report["interval"]
-        shown[f"test, {name}"] = f"{report['accuracy']:.1%} ({interval['low']:.1%} to {interval['high']:.1%})"
+    for name, figures in metrics["test"].items():
+        interval = figures["interval"]
+        shown[f"test, {name}"] = (
+            f"{figures['accuracy']:.1%} ({interval['low']:.1%} to {interval['high']:.1%})"
+        )
     test = metrics["listening"]["test"]
     shown["listening"] = (
         f"{test['detected']} of {test['wanted']} words heard, {test['false_accepts']} false in"

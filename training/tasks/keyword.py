@@ -216,7 +216,14 @@ class Run:
             "source": self.corpus.source,
             "recipe": digest(self.recipe),
             "code": _code(*names, *more)
-            + hash_files([_PACKAGE / "pack", _PACKAGE / "evaluation", FIRMWARE / "engine" / "runtime"])
+            + hash_files(
+                [
+                    _PACKAGE / "pack",
+                    _PACKAGE / "evaluation",
+                    _PACKAGE / "report",
+                    FIRMWARE / "engine" / "runtime",
+                ]
+            )
             + hash_files([hearing.SMOOTHER, *host]),
             "packages": _versions("cicada", "tflite-micro", "matplotlib"),
         }
