@@ -184,6 +184,15 @@ def test_gain_leaves_no_trace(gain: int) -> None:
     assert np.abs(first - second).max() <= 1
 
 
+def test_noise_has_the_features_that_the_header_says() -> None:
+    x = np.random.default_rng(6).normal(0, 300, 1024 * 300).round().astype(np.int16)
+    power = 2.0 ** ((features(x, 1024, 8, 16)[:, 11:].astype(float) - 127) / 12)
+    edges = edges_of(1024, 16)
+    bins = 12 * np.log2(power.mean(0) / np.diff(edges)) + 127
+    assert bins[edges[:-1] < 2] == pytest.approx(66, abs=2)
+    assert (bins[edges[:-1] > 4] > 11).all() and (bins[edges[:-1] > 4] < 20.5).all()
+
+
 def test_a_constant_axis_has_no_envelope() -> None:
     frames = np.zeros((256, 3), np.int16)
     frames[:, 1] = 77

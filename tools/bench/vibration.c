@@ -1,9 +1,9 @@
 /* Runs the vibration front end on a bare RV32 machine and counts the instructions of every window.
  *
  * Reads the file "input" from the host by semihosting: samples, bands, axes, envelope (uint32 each), then
- * int16 frames. Writes the file "output": the count of NOPS instructions that do nothing, vib_size(), the stack
- * of vib_feed in bytes, the number of windows (uint32 each), the instructions of each window (uint32[windows])
- * and its features (int8[windows][features]). All little-endian.
+ * int16 frames. Writes the file "output": the count of NOPS instructions that do nothing, vib_size(), the
+ * stack of vib_feed in bytes, the number of windows (uint32 each), the instructions of each window
+ * (uint32[windows]) and its features (int8[windows][features]). All little-endian.
  */
 #include <fcntl.h>
 #include <unistd.h>

@@ -20,7 +20,6 @@
  *   level     round(6 log2(V)) - 53       the same scale; 127 is full scale
  *   crest     round(24 log2(p^2 / V)) - 128                        crest factor, a step is 1/8 decibel
  *   kurtosis  round(24 log2(N sum(d^4) / sum(d^2)^2)) - 128        a sine -114, Gauss -90; shocks more
- *
  *   envelope  round(12 log2(E_b)) + 127   a step is 1/4 decibel; see below
  *
  * d is x - m, rounded to 13 bits below p where it has more. -128 is all that a constant axis gives. Crest
@@ -40,8 +39,9 @@
  * tone that is louder than the resonance does not hide it, nor need one know where it lies (P. Borghesani, P.
  * Pennacchi, R. B. Randall, N. Sawalhi, R. Ricci, "Application of cepstrum pre-whitening for the diagnosis of
  * bearing faults under variable speed conditions", Mechanical Systems and Signal Processing 36, 2013). K is
- * the mean of |a|^2, so E_b is a share of it, whatever the gain: 127 is all of it, and a bin of the envelope
- * of noise has 0.215 / (N/4), which is 4 for 1024 samples. Where X_k is 0 so is its share of a.
+ * the mean of |a|^2, so E_b is a share of it, whatever the gain: 127 is all of it. Where X_k is 0 so is its
+ * share of a. Noise has 12 to 20 in a bin of 1024 samples, but 67 in bins 1 and 2: some of the window of X is
+ * left in a, so modulation as slow as that does not show.
  *
  * Up to N/8 the spectrum of |a|^2 has no alias, so the bands end there. Bin k covers k - 1/2 .. k + 1/2, and
  * o_k is how much of it the band does. The edges are fractions of bins, evenly spaced by the logarithm and
