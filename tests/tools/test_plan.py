@@ -18,6 +18,8 @@ from cicada.tools.plan.budget import DAY, budget
 from cicada.tools.plan.commands import add_parser
 from cicada.tools.plan.presets import presets
 from cicada.tools.plan.verify import comparable, verify
+from cicada.tools.vibration import instructions
+from support import piped
 
 BARE = Assumptions(wakes=0, events=0, python_ms=0, script_ms=0, records=0)
 VIBRATION = presets()["vibration, 1 s every 10 min"]
@@ -101,6 +103,20 @@ def test_a_wrong_budget_would_be_found():
     found = verify(config, load_board("esp32"), Assumptions(), cycles=2)
     short = comparable(config, esp32(BOOT_MS=250), Assumptions()).average_ma
     assert not replace(found, planned_ma=short).holds
+
+
+def test_a_built_in_model_brings_its_own_windows(tmp_path, monkeypatch):
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "shaking.cmod").write_bytes(piped.shaking(envelope=24))
+    monkeypatch.setattr("cicada.tools.plan.budget.FIRMWARE", tmp_path)
+    config = changed(VIBRATION)
+    config["pipelines"][0] |= {"model": "shaking", "samples": 1024}
+    board = load_board("esp32")
+    cycles = instructions(256, 16, 3, 24) * board.CYCLES["per_instruction"]
+    windows = config["sensors"][0]["rate_hz"] * config["plan"]["for_ms"] / 1000 // 256
+    current = board.POWER["cpu_busy"]
+    charge = budget(config, board, BARE).charges["features"] / (DAY / config["plan"]["every_s"])
+    assert charge == pytest.approx(windows * cycles / board.CPU_HZ * current, rel=0.1)
 
 
 def test_other_boards_figures_count():

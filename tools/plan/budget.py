@@ -94,7 +94,7 @@ class _Parts:
         for one in self.moving:
             about = self.sensors[one["sensor"]]
             running = running_ma(about["kind"], about["rate_hz"]) - standby_ma(about["kind"]) + self.standby()
-            seconds = max(self.plan["for_ms"] / 1000, one["samples"] * one["windows"] / about["rate_hz"])
+            seconds = max(self.plan["for_ms"] / 1000, self._front(one)[0] * one["windows"] / about["rate_hz"])
             frames = seconds * about["rate_hz"]
             reading = frames * transfer_us(about) / 1e6
             drains = frames / (0.5 * _FIFO)  # node.pipelines.motion: when half of it is full
@@ -115,21 +115,38 @@ class _Parts:
         """Time of an inference at the booted frequency, s: a built-in model says how many instructions."""
         from cicada.tools.packed import PackedModel
         from cicada.tools.runtimes import is_packed
-        from cicada.training.container import unpack
 
-        path = FIRMWARE / "models" / f"{model}.cmod"
-        data = bytes(unpack(path.read_bytes())[1]) if path.is_file() else b""
+        data = self._built_in(model)[1]
         if not is_packed(data):
             return self.assumed.inference_ms / 1000
         cycles = PackedModel(data).instructions * self.board.CYCLES["per_instruction"]
         return cycles / self.board.CPU_HZ
 
     def _features(self, one: Mapping[str, Any], frames: float) -> float:
+        """Time of the features of whole windows at the booted frequency, s."""
         from cicada.tools.vibration import instructions
 
-        windows = frames // one["samples"]
-        cycles = instructions(one["samples"], one["bands"], 3) * self.board.CYCLES["per_instruction"]
-        return windows * cycles / self.board.CPU_HZ
+        samples, bands, envelope = self._front(one)
+        cycles = instructions(samples, bands, 3, envelope) * self.board.CYCLES["per_instruction"]
+        return frames // samples * cycles / self.board.CPU_HZ
+
+    def _front(self, one: Mapping[str, Any]) -> tuple[int, int, int]:
+        """Samples, bands and bands of the envelope: a model's own, where one is built in."""
+        front = one
+        if one["model"] is not None:
+            manifest, _ = self._built_in(one["model"])
+            front = manifest["frontend"] if manifest.get("type") == "vibration" else one
+        return front["samples"], front["bands"], front.get("envelope", 0)
+
+    def _built_in(self, model: str) -> tuple[dict[str, Any], bytes]:
+        """A model's manifest and data; both are empty if it is not built in."""
+        from cicada.training.container import unpack
+
+        path = FIRMWARE / "models" / f"{model}.cmod"
+        if not path.is_file():
+            return {}, b""
+        manifest, data = unpack(path.read_bytes())
+        return manifest, bytes(data)
 
     def listening(self, seconds: float) -> list[Phase]:
         """The microphone on, features of every frame, an inference every 100 ms while the gate is open."""
