@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from cicada.tools.errors import UserError
-from cicada.training.corpora import piper, synth, voices
+from cicada.training.corpora import SPLITS, piper, synth, voices
+from cicada.training.corpora.speech_commands import hash_split
 from support.onnxes import RATE, SAMPLES, write_voice
 
 # What piper-tts 1.8.0 makes of these texts (espeak-ng's en-us, symbols of its en_US voices).
@@ -71,30 +72,42 @@ def test_voices_and_their_speakers_are_found_by_name(tmp_path):
     assert len(speaker.render("yes.", speed=1.0)) > RATE // 10
 
 
-def test_a_folder_of_voices_speaks_in_the_corpus_each_on_one_side(tmp_path):
-    # Names that the hash sends to two splits.
-    for name, hertz in (("hum0", 180.0), ("hum12", 260.0)):
-        write_voice(tmp_path / "voices", name, hertz=hertz)
-    plan = synth.Plan(
+def few_words(**more) -> synth.Plan:
+    """The least that a corpus may be."""
+    return synth.Plan(
         wanted={"train": 3, "validation": 5, "test": 5},
         neural=1,
         others=20,
         variants={"train": ("f1",), "validation": ("f2",), "test": ("f4",)},
         noise_s=6,
-        voices=str(tmp_path / "voices"),
-        length=19520,
+        **more,
     )
+
+
+def test_a_folder_of_voices_speaks_in_the_corpus(tmp_path):
+    for name, hertz in (("hum0", 180.0), ("hum12", 260.0)):
+        write_voice(tmp_path / "voices", name, hertz=hertz)
+    plan = few_words(voices=str(tmp_path / "voices"), length=19520)
     first = synth.corpus(["yes"], plan=plan, cache=tmp_path / "one")
     sides = {clip.speaker: clip.split for clip in first.clips if clip.speaker.startswith("piper")}
-    assert sides == {"piper-hum0": "train", "piper-hum12": "validation"}
+    # By the hash of its name the second would validate; so few are for training.
+    assert sides == {"piper-hum0": "train", "piper-hum12": "train"}
     assert first.source == "synthesised speech (espeak-ng, hibari, Piper), 6 voices"
-    assert first.counts()["yes", sides["piper-hum0"]] > 20
+    assert first.counts()["yes", "train"] == 3 + 2 * 3 * 8
     # The same folder elsewhere is the same corpus; another voice in it is another.
     (tmp_path / "voices").rename(tmp_path / "moved")
     moved = replace(plan, voices=str(tmp_path / "moved"))
     assert synth.corpus(["yes"], plan=moved, cache=tmp_path / "one").fingerprint == first.fingerprint
     write_voice(tmp_path / "moved", "hum12", hertz=300.0)
     assert synth.corpus(["yes"], plan=moved, cache=tmp_path / "one").fingerprint != first.fingerprint
+
+
+def test_many_speakers_are_split_by_the_hash_of_their_name(tmp_path):
+    write_voice(tmp_path, "many", speakers=40)
+    tasks = list(synth._tasks(["yes"], ["no"], few_words(voices=str(tmp_path))))
+    sides = {task.voice.speaker: task.split for task in tasks if isinstance(task.voice, piper.Voice)}
+    assert sides == {f"piper-many-{n}": hash_split(f"piper-many-{n}") for n in range(40)}
+    assert set(sides.values()) == set(SPLITS)
 
 
 def test_what_is_no_voice_is_said(tmp_path):

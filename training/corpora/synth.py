@@ -41,6 +41,8 @@ _SCRATCH = ".scratch"
 _NEURAL = f"hibari-{voices.HIBARI_VOICE}"
 # The voices of a folder together say wanted words as often as so many of espeak-ng's, if they are fewer.
 _EXTERNAL_WEIGHT = 16
+# Fewer than so many of them all speak in training: the built-in voices validate and test.
+_EXTERNAL_SPLIT = 10
 
 
 @dataclass(frozen=True)
@@ -197,7 +199,8 @@ def _tasks(words: Sequence[str], other: Sequence[str], plan: Plan) -> Iterator[_
     # A few voices that sound like people would be lost among many that do not.
     more = max(1, _EXTERNAL_WEIGHT // max(len(plan.external), 1))
     for external in plan.external:
-        split = speech_commands.hash_split(external.speaker)
+        enough = len(plan.external) >= _EXTERNAL_SPLIT
+        split = speech_commands.hash_split(external.speaker) if enough else "train"
         yield task(external, split, plan.wanted[split] * more)
 
 
