@@ -44,14 +44,15 @@ def forms(
 
 
 def compare(
-    outputs: Mapping[str, np.ndarray], y: np.ndarray, speakers: Sequence[str]
+    outputs: Mapping[str, np.ndarray], y: np.ndarray, speakers: Sequence[object]
 ) -> list[dict[str, Any]]:
     """How far any two forms are apart.
 
     Args:
         outputs: by name, see :func:`forms`; they may come from elsewhere.
         y: ``int64[n]``, true classes.
-        speakers: who speaks in each example, for the intervals; empty where nobody does.
+        speakers: who speaks in each example, or which recording it is from, for the intervals; empty where
+            nobody speaks.
 
     Returns:
         for each pair of names ``one`` and ``other``: ``agreement``, the share of examples to which both give

@@ -103,7 +103,7 @@ def over_seeds(values: Sequence[float]) -> Interval:
     return Interval(mean, mean - half, mean + half, len(array))
 
 
-def people(speakers: Sequence[str]) -> list[str]:
+def people(speakers: Sequence[object]) -> list[str]:
     """Clusters of examples by speaker, for :func:`bootstrap`: those in which nobody speaks (``""``) are each
     on their own, because nobody is not one person."""
     return [str(name) or f"nobody {number}" for number, name in enumerate(speakers)]
