@@ -1,6 +1,8 @@
 # The front door. Every target makes .venv first; `make help` lists them.
 
 PYTHON ?= python3
+# What `make train` changes of a recipe: only what was asked for.
+CHANGED := $(if $(WORDS),--words "$(WORDS)") $(if $(SEED),--seed $(SEED))
 WORDS ?= yes,no
 SEED ?= 1
 BOARD ?= esp32
@@ -12,11 +14,11 @@ TRAINING := --words "$(WORDS)" --seed $(SEED) $(if $(DATA),--data "$(DATA)") $(i
 
 BOARDED := --board $(BOARD) $(if $(PORT),--port "$(PORT)")
 
-.PHONY: help demo test train firmware flash erase size monitor twin twin-stop release powercut week provision plan data engine modules bench lint format clean
+.PHONY: help demo test train results firmware flash erase size monitor twin twin-stop release powercut week provision plan data engine modules bench lint format clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
-	@echo 'variables: DATA=folder WORDS=yes,no SEED=1 ENGINE=packed BOARD=twin PORT=/dev/ttyUSB0 MODEL=kws=file COMPONENTS=folder KEY=file'
+	@echo 'variables: RECIPE=name DATA=folder WORDS=yes,no SEED=1 ENGINE=packed BOARD=twin PORT=/dev/ttyUSB0 MODEL=kws=file COMPONENTS=folder KEY=file'
 	@echo '           CONFIG=cicada.json SSID=network BROKER=mqtts://host CA=file'
 
 # pip shows its progress bars on a terminal, and only there.
@@ -43,8 +45,11 @@ $(VENV)/installed-$(HASH)-%:
 demo: $(STAMP)  ## train a tiny model and hear it work on the twin
 	@$(CICADA) demo $(TRAINING)
 
-train: $(STAMP)  ## recordings -> INT8 model, C array, metrics, pictures
-	@$(CICADA) train $(TRAINING)
+train: $(STAMP)  ## RECIPE= (docs/training.md) -> INT8 model, C array, report in build/
+	@$(CICADA) train $(RECIPE) $(if $(DATA),--data "$(DATA)") $(if $(ENGINE),--engine "$(ENGINE)") $(CHANGED)
+
+results: $(STAMP)  ## train every recipe on the recordings in DATA= with three seeds, for docs/results.md
+	@$(CICADA) results "$(DATA)" --write
 
 twin: $(STAMP)  ## leave a twin running in the background
 	@$(CICADA) twin start $(TRAINING)

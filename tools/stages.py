@@ -12,11 +12,17 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from cicada.tools.errors import from_os_error
 from cicada.tools.paths import CACHE
+
+#: What a finished stage says about itself: its inputs, and how long it took.
+ABOUT = "inputs.json"
+_watchers: list[list[Path]] = []
 
 
 def hash_files(paths: Iterable[Path]) -> str:
@@ -51,6 +57,8 @@ def stage(
     """
     parent = cache or CACHE
     done = parent / f"{name}-{key(inputs)}"
+    for folders in _watchers:
+        folders.append(done)
     if done.is_dir():
         os.utime(done)
         return done
@@ -61,8 +69,10 @@ def stage(
     except OSError as error:
         raise from_os_error(error, f"preparing {parent}") from error
     try:
+        began = time.monotonic()
         make(work)
-        (work / "inputs.json").write_text(json.dumps(inputs, sort_keys=True, indent=1, default=str))
+        about = {"inputs": inputs, "seconds": time.monotonic() - began}
+        (work / ABOUT).write_text(json.dumps(about, sort_keys=True, indent=1, default=str))
         try:
             os.replace(work, done)
         except OSError:
@@ -73,6 +83,22 @@ def stage(
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return done
+
+
+@contextmanager
+def watched() -> Iterator[list[Path]]:
+    """The folders of all stages that the body uses, whether it makes them or finds them."""
+    folders: list[Path] = []
+    _watchers.append(folders)
+    try:
+        yield folders
+    finally:
+        _watchers.remove(folders)
+
+
+def seconds(folders: Iterable[Path]) -> float:
+    """How long it took to make these stages, each counted once; on whatever machine that was."""
+    return sum(json.loads((one / ABOUT).read_text())["seconds"] for one in set(folders))
 
 
 def _sweep(parent: Path) -> None:

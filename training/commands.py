@@ -46,6 +46,14 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     parser.set_defaults(run=train)
 
+    table = commands.add_parser("results")  # not listed: it is for those who work on Cicada
+    table.add_argument("folder", type=Path, metavar="FOLDER", help="of recordings, see docs/results.md")
+    table.add_argument("--seeds", type=int, default=3, metavar="N", help="1 to N (default: 3)")
+    table.add_argument("--only", metavar="A,B", default="", help="these recipes alone")
+    table.add_argument("--write", action="store_true", help="put the table into docs/results.md")
+    table.add_argument("--tiny", action="store_true", help="cut the recipes down, to see that it works")
+    table.set_defaults(run=_results)
+
 
 def _shipped() -> list[str]:
     # Reading recipes takes a package that those who only flash boards do not have.
@@ -69,6 +77,13 @@ def train(options: argparse.Namespace) -> int:
     else:
         Console(highlight=False).print(_summary(recipe, metrics, out))
     return 0
+
+
+def _results(options: argparse.Namespace) -> int:
+    from cicada.training.results import results
+
+    only = [name for name in options.only.split(",") if name]
+    return results(options.folder, max(options.seeds, 1), only, options.write, options.tiny)
 
 
 def chosen(options: argparse.Namespace) -> Recipe:

@@ -95,3 +95,17 @@ def test_atomic_write_keeps_the_old_file_when_it_fails(tmp_path, monkeypatch):
     with pytest.raises(UserError, match="disk is full"):
         stages.write_atomic(target, b"new")
     assert target.read_bytes() == b"old" and list(tmp_path.iterdir()) == [target]
+
+
+def test_who_watches_learns_what_was_used_and_how_long_it_took_to_make(tmp_path):
+    def make(folder):
+        time.sleep(0.05)
+        (folder / "x").write_text("x")
+
+    stages.stage("a", {"n": 1}, make, tmp_path)
+    with stages.watched() as used:
+        found = stages.stage("a", {"n": 1}, make, tmp_path)
+        made = stages.stage("b", {"n": 2}, make, tmp_path)
+    stages.stage("c", {"n": 3}, make, tmp_path)
+    assert used == [found, made]
+    assert 0.1 <= stages.seconds([*used, found]) < 5

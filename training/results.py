@@ -1,0 +1,228 @@
+"""The table of targets: shipped recipes with several seeds on real recordings, for docs/results.md."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from cicada.tools import stages
+from cicada.tools.errors import UserError
+from cicada.tools.paths import BUILD, ROOT
+from cicada.tools.stages import write_atomic
+from cicada.training import recipe as recipes
+from cicada.training.commands import task_of
+from cicada.training.evaluation.intervals import over_seeds
+
+DOCUMENT = ROOT / "docs" / "results.md"
+_BEGIN, _END = "<!-- targets: begin -->", "<!-- targets: end -->"
+#: Folders of a collection of recordings, by what a recipe's corpus is.
+FOLDERS = {"folder": "speech_commands", "cwru": "bearings_cwru", "adi": "bearings_adi", "fan": "fan_esp32"}
+
+
+@dataclass(frozen=True)
+class Target:
+    """One figure that a recipe is to reach.
+
+    Attributes:
+        recipe: its name.
+        what: in words.
+        figure: from ``metrics.json``.
+        least, most: what it is to be; one of them.
+        scale: of the figure as shown.
+        unit: as shown.
+    """
+
+    recipe: str
+    what: str
+    figure: Callable[[dict[str, Any]], float]
+    least: float | None = None
+    most: float | None = None
+    scale: float = 100.0
+    unit: str = " %"
+
+    def met(self, value: float) -> bool:
+        """Whether a figure is what it is to be."""
+        return value >= self.least if self.least is not None else value <= self.most
+
+    def wanted(self) -> str:
+        """What it is to be, in words."""
+        if self.least is not None:
+            return f"at least {self.least * self.scale:g}{self.unit}"
+        return f"at most {self.most * self.scale:g}{self.unit}"
+
+
+def _accuracy(form: str) -> Callable[[dict[str, Any]], float]:
+    return lambda metrics: metrics["test"][form]["accuracy"]
+
+
+def _apart(one: str, other: str) -> Callable[[dict[str, Any]], float]:
+    return lambda metrics: abs(metrics["test"][one]["accuracy"] - metrics["test"][other]["accuracy"])
+
+
+def _heard(name: str) -> Callable[[dict[str, Any]], float]:
+    return lambda metrics: metrics["listening"]["test"][name]
+
+
+def _missed(metrics: dict[str, Any]) -> float:
+    test = metrics["listening"]["test"]
+    return test["missed"] / test["wanted"]
+
+
+def _model(name: str) -> Callable[[dict[str, Any]], float]:
+    return lambda metrics: metrics["model"][name]
+
+
+def _count(recipe: str, name: str, most: float, unit: str) -> Target:
+    return Target(recipe, f"model, {name}", _model(name), most=most, scale=1, unit=unit)
+
+
+TARGETS = (
+    Target("kws12", "accuracy, twelve classes", _accuracy("packed"), least=0.91),
+    Target("kws12", "INT8 and float apart", _apart("packed", "float"), most=0.005),
+    Target("kws12", "streaming and whole windows apart", _apart("streaming", "packed"), most=0.005),
+    _count("kws12", "bytes", 65536, " bytes"),
+    _count("kws12", "macs_per_s", 6e6, " MACs/s"),
+    Target("yes_no", "accuracy, four classes", _accuracy("packed"), least=0.96),
+    Target("yes_no", "INT8 and float apart", _apart("packed", "float"), most=0.005),
+    Target(
+        "wake_word",
+        "false accepts an hour",
+        _heard("false_accepts_per_hour"),
+        most=1.0,
+        scale=1,
+        unit="",
+    ),
+    Target("wake_word", "misses, synthetic voices held out", _missed, most=0.15),
+    Target(
+        "bearing_faults",
+        "macro F1, bearing-wise",
+        lambda m: m["test"]["macro_f1"],
+        least=0.95,
+        scale=1,
+        unit="",
+    ),
+    _count("bearing_faults", "bytes", 20480, " bytes"),
+    Target("fan_anomaly", "AUROC", lambda m: m["test"]["auroc"], least=0.98, scale=1, unit=""),
+    _count("fan_anomaly", "bytes", 20480, " bytes"),
+    Target("machine_anomaly", "AUROC", lambda m: m["test"]["auroc"], scale=1, unit=""),
+    _count("machine_anomaly", "bytes", 20480, " bytes"),
+)
+
+
+def results(folder: Path, seeds: int, only: Sequence[str], write: bool, tiny: bool) -> int:
+    """Run the recipes and show the table.
+
+    Args:
+        folder: has the folders of :data:`FOLDERS`.
+        seeds: 1 to so many.
+        only: names of recipes; all that have targets if empty.
+        write: put the table into docs/results.md.
+        tiny: cut the recipes down; the figures are worth nothing, and are not written.
+
+    Raises:
+        UserError: a folder is missing, or a recipe has no targets.
+    """
+    names = list(dict.fromkeys(target.recipe for target in TARGETS))
+    strange = [name for name in only if name not in names]
+    if strange:
+        raise UserError(f"no targets for {', '.join(strange)}: choose from {', '.join(names)}")
+    if tiny and write:
+        raise UserError("figures of tiny recipes are worth nothing: leave out --write or --tiny")
+    chosen = [name for name in names if not only or name in only]
+    # All folders are looked for before hours of work begin.
+    places = {name: _place(name, folder) for name in chosen}
+    found = {name: [_one(name, seed, places[name], tiny) for seed in range(1, seeds + 1)] for name in chosen}
+    table = _table(found)
+    print(table)
+    if write:
+        _write(table, seeds, only)
+    return 0
+
+
+def _place(name: str, folder: Path) -> Path | None:
+    corpus = recipes.load(recipes.find(name)).corpus
+    if corpus.kind not in FOLDERS:
+        return None
+    place = folder / FOLDERS[corpus.kind]
+    if not place.is_dir():
+        raise UserError(f"there is no folder {place}, which recipe '{name}' needs: see docs/data.md")
+    return place
+
+
+def _one(name: str, seed: int, place: Path | None, tiny: bool) -> dict[str, Any]:
+    """Metrics of one run, and the minutes that its stages took when they were made."""
+    recipe = msgspec.structs.replace(recipes.load(recipes.find(name)), seed=seed)
+    task = task_of(recipe)
+    if tiny:
+        recipe = task.tiny(recipe)
+    out = BUILD / "results" / f"{name}-{seed}{'-tiny' if tiny else ''}"
+    print(f"{name}, seed {seed}", flush=True)
+    with stages.watched() as used:
+        metrics = task.run(recipe, place, out)
+    return {**metrics, "minutes": stages.seconds(used) / 60}
+
+
+def _table(found: dict[str, list[dict[str, Any]]]) -> str:
+    """The targets as a table in Markdown."""
+    rows = [
+        "| recipe | figure | target | mean of seeds | 95 % interval | each seed | met |",
+        "|---|---|---|---:|---:|---|---|",
+    ]
+    for target in TARGETS:
+        if target.recipe not in found:
+            continue
+        values = [target.figure(metrics) for metrics in found[target.recipe]]
+        rows.append(_row(target, values))
+    for name, metrics in found.items():
+        minutes = [one["minutes"] for one in metrics]
+        shown = ", ".join(f"{value:.1f}" for value in minutes)
+        limit = Target(name, "minutes, end to end", lambda m: m["minutes"], most=30, scale=1, unit=" min")
+        wanted, met = (limit.wanted(), _yes(max(minutes) <= 30)) if name == "kws12" else ("", "")
+        mean = sum(minutes) / len(minutes)
+        rows.append(f"| {name} | {limit.what} | {wanted} | {mean:.1f} | | {shown} | {met} |")
+    return "\n".join(rows)
+
+
+def _row(target: Target, values: list[float]) -> str:
+    scale = target.scale
+    digits = 0 if abs(values[0] * scale) >= 1000 else (1 if scale == 100 else 3)
+    interval = over_seeds(values)
+
+    def text(value: float) -> str:
+        return f"{value * scale:,.{digits}f}"
+
+    if interval.low is None or interval.low == interval.high:
+        between = ""
+    else:
+        between = f"{text(interval.low)} to {text(interval.high)}"
+    goal = target.least is not None or target.most is not None
+    mean = sum(values) / len(values)
+    cells = (
+        target.recipe,
+        target.what,
+        target.wanted() if goal else "",
+        f"{text(mean)}{target.unit}",
+        between,
+        ", ".join(dict.fromkeys(text(value) for value in values)),
+        _yes(target.met(mean)) if goal else "",
+    )
+    return "| " + " | ".join(cells) + " |"
+
+
+def _yes(met: bool) -> str:
+    return "yes" if met else "**no**"
+
+
+def _write(table: str, seeds: int, only: Sequence[str]) -> None:
+    text = DOCUMENT.read_text(encoding="utf-8")
+    if _BEGIN not in text or _END not in text:
+        raise UserError(f"{DOCUMENT} has no place for the table: it must have the lines {_BEGIN} and {_END}")
+    before, rest = text.split(_BEGIN, 1)
+    after = rest.split(_END, 1)[1]
+    asked = f" --only {','.join(only)}" if only else ""
+    command = f"`cicada results FOLDER --seeds {seeds}{asked} --write` made this table."
+    write_atomic(DOCUMENT, f"{before}{_BEGIN}\n{command}\n\n{table}\n{_END}{after}".encode())
