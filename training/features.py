@@ -19,7 +19,7 @@ import numpy as np
 from cicada.tools import audio, engine
 from cicada.tools.errors import UserError
 from cicada.training import progress, scenes
-from cicada.training.corpora.base import Clip, Corpus
+from cicada.training.corpora.base import Clip, Corpus, check_sounds
 from cicada.training.recipe import Augment
 from cicada.training.windows import CHANNELS, CONTEXT, SECOND, Window
 
@@ -63,7 +63,12 @@ class Windows:
 
 
 def extract(corpus: Corpus, how: Augment, window: Window, seed: int, folder: Path) -> None:
-    """Make the examples of all splits and write them to ``folder`` as one .npz a split."""
+    """Make the examples of all splits and write them to ``folder`` as one .npz a split.
+
+    Raises:
+        UserError: the same sound is in two splits, or a recording cannot be read.
+    """
+    check_sounds(corpus, "the corpus")
     train = _clips(corpus, "train")
     jobs: list[tuple] = []
     for variant in range(max(how.words, how.unknown)):

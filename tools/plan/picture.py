@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cicada.tools.plan.batteries import Battery
 from cicada.tools.plan.budget import DAY, Budget
-from cicada.training.figures import _FAINT, _INK, _figure
+from cicada.training.figures import FAINT, _INK, _figure
 
 _BAR = "#0072B2"
 _SHOWN = 12  # bars; the rest together make one more
@@ -35,7 +35,7 @@ def draw(path: Path, made: Budget, battery: Battery) -> None:
             bars.text(value + 0.01 * ordered[0][1], place, f"{value / whole:.1%}", va="center", fontsize=8)
         bars.set_xlim(0, 1.18 * ordered[0][1])
         bars.set_xlabel("µA on average")
-        bars.grid(axis="x", color=_FAINT, linewidth=0.7)
+        bars.grid(axis="x", color=FAINT, linewidth=0.7)
         bars.set_axisbelow(True)
         _course(course, made)
         average = made.average_ma * 1000
@@ -70,6 +70,6 @@ def _course(axis, made: Budget) -> None:
     axis.set_yticks(ticks, ["1 µA", "10 µA", "100 µA", "1 mA", "10 mA", "100 mA"])
     axis.minorticks_off()
     axis.set_xlim(0, edges[-1])
-    axis.grid(axis="y", color=_FAINT, linewidth=0.7)
+    axis.grid(axis="y", color=FAINT, linewidth=0.7)
     axis.set_axisbelow(True)
     axis.set_xlabel(f"s of one wake, of which there are {made.cycles:,.0f} a day")
