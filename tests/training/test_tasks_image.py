@@ -130,3 +130,26 @@ def test_tiny_changes_amounts_and_nothing_else():
         if value != msgspec.to_builtins(whole)[name]
     }
     assert changed == {"train", "quantise", "prune"}
+
+
+def test_the_shipped_recipe_runs_end_to_end_within_its_budget(folder, tmp_path):
+    shipped = image.tiny(recipe.load(recipe.find("person")))
+    metrics = image.run(shipped, folder, tmp_path / "out", tmp_path / "cache")
+    manifest, _ = container.unpack((tmp_path / "out" / "person.cmod").read_bytes())
+    assert manifest["frontend"] == {"kind": "image", "width": 96, "height": 96}
+    assert metrics["model"]["bytes"] <= shipped.budget.bytes
+
+
+def test_a_teacher_pruning_and_training_with_rounding_work_together(folder, tmp_path):
+    whole = RECIPE | {
+        "teacher": {"model": {"architecture": "person", "width": 0.3}, "weight": 0.5},
+        "prune": {"keep": 0.6},
+        "quantise": {"aware_epochs": 2, "calibration": "balanced"},
+    }
+    small = image.tiny(recipe.parse(whole, "test"))
+    metrics = image.run(small, folder, tmp_path / "out", tmp_path / "cache")
+    stages = {path.name.split("-")[0] for path in (tmp_path / "cache").iterdir()}
+    assert stages == {"pictures", "teacher", "weights", "pruned", "int8", "image"}
+    own = footprint.figures(recipe.parse(RECIPE, "test"))
+    assert 0.4 * own["macs"] < metrics["model"]["macs"] < 0.8 * own["macs"]
+    assert metrics["test"]["packed"] == metrics["test"]["tflm"]
