@@ -143,20 +143,19 @@ class _Maker:
         self._fused: set[Step] = set()  # their ReLU follows, and only what it makes is rounded
         self._grids: dict[int, Any] = {}
         self._parents: dict[int, int] = {}
-        self._refuse()
         for step in graph.steps:
             self._fold(step)
+        self._refuse()
         for step in graph.steps:
             if step.kind in MOVES or step in self._folded:
                 for tensor in step.inputs:
                     self._parents[self._root(tensor)] = self._root(step.outputs[0])
 
-    def enter(self, tensor: Any) -> Any:
+    def enter(self, given: Any, tensor: Any) -> Any:
         """The device's features are whole multiples of 1/128."""
         from cicada.training.compress import fake
 
-        old = self.graph.inputs[len(self._grids)]
-        grid = self._grids[self._root(old)] = fake.Grid(_INPUT, name=f"grid{len(self._grids)}")
+        grid = self._grids[self._root(given)] = fake.Grid(_INPUT, name=f"grid{len(self._grids)}")
         return self._round(tensor, grid)
 
     def step(self, step: Step, args: Any, kwargs: Any) -> Any:
@@ -217,22 +216,19 @@ class _Maker:
         if step in self._folded or step.kind in MOVES:
             return
         weighted = step.kind in _kernels() or step.kind == "BatchNormalization"
-        last, relu = step, _activation(step)
-        if step.kind in _kernels() and relu == "linear":
+        last, own = step, _activation(step)
+        if step.kind in _kernels() and own == "linear":
             after = self.graph.only_user(step)
             if after is not None and after.kind == "BatchNormalization":
                 self._norms[step], last = after.layer, after
                 self._folded.add(after)
         after = self.graph.only_user(last)
-        if relu == "linear" and after is not None and after.kind in ("ReLU", "Activation"):
-            relu = _activation(after)
-        if relu in _RELUS and after is not None and relu == _activation(after):
-            if weighted:
-                self._folded.add(after)
-            else:
-                self._fused.add(step)
+        if own == "linear" and after is not None and after.kind in ("ReLU", "Activation"):
+            if _activation(after) in _RELUS:
+                own = _activation(after)
+                (self._folded if weighted else self._fused).add(after if weighted else step)
         if weighted:
-            self._relus[step] = relu if relu in _RELUS else "linear"
+            self._relus[step] = own if own in _RELUS else "linear"
 
     def _kernel(self, step: Step) -> Any:
         """The step's layer; normalisation that stands alone is a depthwise convolution of one tap."""
@@ -247,25 +243,14 @@ class _Maker:
         return layer
 
     def _refuse(self) -> None:
-        used: set[int] = set()
+        what, instead = "quantisation-aware training", "set `quantise.aware_epochs` to 0"
+        self.graph.check((*_kernels(), "BatchNormalization"), what, instead)
         for step in self.graph.steps:
-            known = step.kind in _kernels() or step.kind == "BatchNormalization"
-            what = None
-            if step.layer.weights if hasattr(step.layer, "weights") else False:
-                if not known:
-                    what = f"layers of kind {step.kind} have weights that it does not know"
-                elif id(step.layer) in used:
-                    what = "it is used twice"
-                elif step.kind == "BatchNormalization" and len(step.inputs[0].shape) != 4:
-                    users = "normalisation of other than pictures must follow a convolution or dense layer"
-                    maker = next((s for s in self.graph.steps if s.outputs[0] is step.inputs[0]), None)
-                    folds = maker is not None and maker.kind in _kernels() and _activation(maker) == "linear"
-                    what = None if folds and self.graph.only_user(maker) is step else users
-                used.add(id(step.layer))
-            if what:
+            alone = step.kind == "BatchNormalization" and step not in self._folded
+            if alone and len(step.inputs[0].shape) != 4:
                 raise UserError(
-                    f"quantisation-aware training cannot take layer '{step.layer.name}': {what}; set"
-                    " `quantise.aware_epochs` to 0, or choose another architecture"
+                    f"{what} cannot take layer '{step.layer.name}': normalisation of other than pictures must"
+                    f" follow a convolution or dense layer without activation; {instead}"
                 )
 
 

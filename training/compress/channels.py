@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cicada.tools.errors import UserError
 from cicada.training.compress.graph import MOVES, Graph, Step
 
 if TYPE_CHECKING:
@@ -61,9 +60,8 @@ class Channels:
         for tensor in graph.inputs:
             self._of[id(tensor)] = self._new(tensor.shape[-1])
             must_stay.append(self._of[id(tensor)])
-        used: set[int] = set()
+        graph.check((*MAKERS, *FILTERS), "pruning", "leave out `prune`, or choose another architecture")
         for step in graph.steps:
-            _check(step, used)
             made = self._follow(step)
             if made is None:
                 must_stay += [self._of[id(tensor)] for tensor in step.inputs]
@@ -156,19 +154,3 @@ class Channels:
         if step.kind != "Dense":
             taps *= int(np.prod(step.layer.kernel_size))
         return Work(taps, None if step.kind == "DepthwiseConv2D" else self.of(step.inputs[0]), outputs)
-
-
-def _check(step: Step, used: set[int]) -> None:
-    if not getattr(step.layer, "weights", None):
-        return
-    what = None
-    if step.kind not in (*MAKERS, *FILTERS):
-        what = f"layers of kind {step.kind} have weights that it does not know"
-    elif id(step.layer) in used:
-        what = "it is used twice"
-    used.add(id(step.layer))
-    if what:
-        raise UserError(
-            f"pruning cannot take layer '{step.layer.name}': {what}; leave out `prune`, or choose another"
-            " architecture"
-        )

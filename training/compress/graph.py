@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -105,20 +105,47 @@ class Graph:
         users = self.users(step.outputs[0])
         return users[0] if len(users) == 1 else None
 
+    def check(self, known: Collection[str], what: str, instead: str) -> None:
+        """See that every layer with weights is of a kind in ``known``, and is used once.
+
+        Args:
+            known: names of classes.
+            what: is being done, for the message.
+            instead: what to do if it cannot be.
+
+        Raises:
+            UserError: a layer is not so.
+        """
+        used: set[int] = set()
+        for step in self.steps:
+            if not getattr(step.layer, "weights", None):
+                continue
+            wrong = None
+            if step.kind not in known:
+                wrong = f"layers of kind {step.kind} have weights that it does not know"
+            elif id(step.layer) in used:
+                wrong = "it is used twice"
+            if wrong:
+                raise UserError(f"{what} cannot take layer '{step.layer.name}': {wrong}; {instead}")
+            used.add(id(step.layer))
+
     def rebuild(
-        self, make: Callable[[Step, Any, Any], Any], enter: Callable[[Any], Any] = lambda tensor: tensor
+        self,
+        make: Callable[[Step, Any, Any], Any],
+        enter: Callable[[Any, Any], Any] = lambda _, tensor: tensor,
     ) -> keras.Model:
         """A new model with the same wiring.
 
         Args:
             make: ``make(step, args, kwargs)`` gives what takes the place of the step's outputs; ``args`` and
                 ``kwargs`` are its own with the new model's tensors.
-            enter: what becomes of an input before the first step.
+            enter: ``enter(input, tensor)`` gives what becomes of an input, whose tensor is the new model's,
+                before the first step.
         """
         import keras
 
         fresh = [keras.Input(batch_shape=t.shape, dtype=t.dtype, name=t.name) for t in self.inputs]
-        values = {id(old): enter(new) for old, new in zip(self.inputs, fresh, strict=True)}
+        values = {id(old): enter(old, new) for old, new in zip(self.inputs, fresh, strict=True)}
         for step in self.steps:
             args, kwargs = keras.tree.map_structure(lambda t: values.get(id(t), t), (step.args, step.kwargs))
             made = keras.tree.flatten(make(step, args, kwargs))

@@ -90,11 +90,10 @@ def importance(graph: Graph, channels: Channels, x: np.ndarray, y: np.ndarray) -
     rows = np.resize(np.arange(len(x)), -(-len(x) // _BATCH) * _BATCH).reshape(-1, _BATCH)
     for part in rows:
         each = np.zeros((_BATCH, len(worth)))
-        for (_, numbers), found in zip(
-            gates, gradients(tf.constant(x[part]), tf.constant(y[part])), strict=True
-        ):
-            flat = np.asarray(found).reshape(_BATCH, -1)
-            np.add.at(each, (slice(None), numbers), flat)
+        made = gradients(tf.constant(x[part]), tf.constant(y[part]))
+        for (_, numbers), found in zip(gates, made, strict=True):
+            if found is not None:  # layers of another output have no part in the first
+                np.add.at(each, (slice(None), numbers), np.asarray(found).reshape(_BATCH, -1))
         worth += np.square(each).sum(axis=0)
     return worth / rows.size
 

@@ -11,7 +11,8 @@ from cicada.tools.errors import UserError
 from cicada.tools.packed import PackedModel
 from cicada.tools.tflm import Interpreter
 from cicada.training import backend, quantise
-from cicada.training.compress import aware
+from cicada.training.architectures import mixednet
+from cicada.training.compress import aware, prune
 from cicada.training.flatbuffer import describe
 from cicada.training.pack import pack
 
@@ -32,7 +33,7 @@ def build():
     x = around = layers.ReLU()(layers.BatchNormalization()(x))
     x = layers.BatchNormalization()(layers.DepthwiseConv2D(3, padding="same")(x))
     x = layers.ReLU()(layers.Add()([x, around]))
-    left = layers.Conv2D(6, 1, activation="relu")(x)
+    left = layers.Conv2D(6, 1, activation="relu")(layers.Conv2D(5, 1, activation="relu")(x))
     right = layers.MaxPooling2D(3, 1, padding="same")(layers.Conv2D(3, 1)(x))
     x = layers.Concatenate()([left, layers.SpatialDropout2D(0.2)(right)])
     x = layers.Activation("relu6")(layers.BatchNormalization()(x))
@@ -120,6 +121,25 @@ def test_trained_ranges_are_in_the_file(made):
     for grid in on_the_way:
         low, high = grid.range()
         assert min(abs(scale / ((high - low) / 255) - 1) for scale in scales) < 1e-5
+
+
+def test_a_pruned_and_aware_network_streams_as_it_was_trained():
+    keras = backend.tensorflow().keras
+    keras.utils.set_random_seed(3)
+    options = mixednet.Options(first=8, blocks=(12, 12), kernels=((3, 5), (3, 5)), spectral=1)
+    inputs = keras.Input((21, 40, 1), name="features")
+    body = mixednet.body(options, inputs)
+    model = keras.Model(inputs, keras.layers.Dense(3, activation="softmax", name="scores")(body))
+    rng = np.random.default_rng(3)
+    x = rng.integers(-128, 128, (64, 21, 40, 1)).astype(np.int8)
+    real = x.astype(np.float32) / 128
+    small = prune.prune(model, 0.6, real, rng.integers(0, 3, 64))
+    blob = aware.convert(aware.aware(small, real))
+    whole, stream = Interpreter(blob), Interpreter(mixednet.streaming(options, blob))
+    first = 21 % options.stride
+    for at in range(first, 21, options.stride):
+        last = stream.invoke(x[0, at : at + options.stride, :, 0])
+    np.testing.assert_array_equal(last, whole.invoke(x[0, :, :, 0]))
 
 
 @settings(max_examples=60)

@@ -125,6 +125,16 @@ def test_the_file_shrinks_to_the_share_asked_for(model):
     assert len(after) < len(before)
 
 
+def test_of_two_outputs_both_stay_and_the_first_decides(model):
+    keras = backend.tensorflow().keras
+    said = keras.layers.Dense(5, activation="softmax", name="said")(model.layers[-1].input)
+    both = keras.Model(model.input, [model.output, said])
+    x, y = features(64), np.random.default_rng(1).integers(0, CLASSES, 64)
+    one, two = (prune.prune(pruned, 0.7, x, y) for pruned in (model, both))
+    assert [output.shape for output in two.outputs] == [(None, CLASSES), (None, 5)]
+    assert two.count_params() - one.count_params() == (two.layers[-1].input.shape[-1] + 1) * 5
+
+
 def test_worth_is_the_square_of_what_a_channel_gives_times_its_gradient():
     keras = backend.tensorflow().keras
     keras.utils.set_random_seed(2)
