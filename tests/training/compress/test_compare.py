@@ -11,11 +11,11 @@ from cicada.training.compress import compare
 from cicada.training.recipe import Augment, KeywordRecipe, Prune, Quantise, Speech, Teacher, Train
 from support.chirps import make
 
-SMALL = Train(epochs=1, examples=256, batch=64)
+SMALL = Train(epochs=1, examples=128, batch=64)
 RECIPE = KeywordRecipe(
     name="whistles",
     corpus=Speech(kind="folder", words=("up", "down")),
-    model={"architecture": "small_cnn", "first": 8, "blocks": [12, 12]},
+    model={"architecture": "small_cnn", "first": 8, "blocks": [16]},
     train=replace(SMALL, epochs=2),
     augment=Augment(words=1, unknown=1, silences=20),
     quantise=Quantise(examples=20, aware_epochs=1),
