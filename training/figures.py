@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 # belong to _silence_ and _unknown_ and stay in the background.
 _FIXED = ("#c8c8c8", "#8a8a8a")
 WORDS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-_INK, FAINT = "#222222", "#dddddd"
+INK, FAINT = "#222222", "#dddddd"
 _STYLE = {
     "font.family": "DejaVu Sans",
     "font.size": 10,
-    "axes.edgecolor": _INK,
-    "axes.labelcolor": _INK,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.titlesize": 11,
@@ -33,9 +33,9 @@ _STYLE = {
     "axes.titlelocation": "left",
     "figure.dpi": 130,
     "legend.frameon": False,
-    "text.color": _INK,
-    "xtick.color": _INK,
-    "ytick.color": _INK,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
 }
 
 
@@ -78,7 +78,7 @@ def confusion(path: Path, matrix: np.ndarray, labels: Sequence[str], title: str)
                 ha="center",
                 va="center",
                 fontsize=8,
-                color="white" if dark else (_INK if matrix[row, column] else "#aaaaaa"),
+                color="white" if dark else (INK if matrix[row, column] else "#aaaaaa"),
             )
         axis.set_xticks(range(len(labels)), labels, rotation=35, ha="right", rotation_mode="anchor")
         axis.set_yticks(range(len(labels)), labels)
@@ -192,7 +192,7 @@ def timeline(
             # A leading underscore would keep a name out of the legend.
             bottom.plot([], [], color=colour(label), linewidth=wide, label=labels[label].strip("_"))
         if threshold is not None:
-            bottom.axhline(threshold, color=_INK, linewidth=0.8, linestyle=(0, (4, 3)), label="threshold")
+            bottom.axhline(threshold, color=INK, linewidth=0.8, linestyle=(0, (4, 3)), label="threshold")
         for at, word, score in detections:
             bottom.plot(
                 [at],
@@ -200,7 +200,7 @@ def timeline(
                 marker="v",
                 markersize=9,
                 color=colour(number.get(word, 1)),
-                markeredgecolor=_INK,
+                markeredgecolor=INK,
                 linestyle="none",
                 zorder=4,
                 clip_on=False,
@@ -213,7 +213,7 @@ def timeline(
                 marker="v",
                 markersize=8,
                 color="white",
-                markeredgecolor=_INK,
+                markeredgecolor=INK,
                 linestyle="none",
                 label="detected",
             )

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from cicada.tools.bench.suite import Suite
-from cicada.training.figures import _figure
+from cicada.training.figures import figure
 
 _TFLM, _ESPNN, _OURS = "#c8c8c8", "#8a8a8a", "#0072B2"
 
@@ -22,7 +22,7 @@ def draw(suite: Suite, path: Path) -> None:
     if not models:
         return
     at = np.arange(len(models))
-    with _figure(path, (9.5, 0.55 * len(models) + 1.2), ncols=2) as (_, axes):
+    with figure(path, (9.5, 0.55 * len(models) + 1.2), ncols=2) as (_, axes):
         macs = np.array([model.cost.macs for model in models])
         rows = (
             ("TFLM, reference kernels", _TFLM, [model.reference.tflm for model in models] / macs),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cicada.tools.plan.batteries import Battery
 from cicada.tools.plan.budget import DAY, Budget
-from cicada.training.figures import FAINT, _INK, _figure
+from cicada.training.figures import FAINT, INK, figure
 
 _BAR = "#0072B2"
 _SHOWN = 12  # bars; the rest together make one more
@@ -26,7 +26,7 @@ def draw(path: Path, made: Budget, battery: Battery) -> None:
     if len(ordered) > _SHOWN + 1:
         ordered = [*ordered[:_SHOWN], ("all others", sum(value for _, value in ordered[_SHOWN:]))]
     whole = sum(rows.values())
-    with _figure(path, (10.5, 1.4 + 0.3 * max(len(ordered), 8)), ncols=2) as (figure, (bars, course)):
+    with figure(path, (10.5, 1.4 + 0.3 * max(len(ordered), 8)), ncols=2) as (drawn, (bars, course)):
         places = range(len(ordered))
         bars.barh(places, [value for _, value in ordered], color=_BAR)
         bars.set_yticks(places, [name for name, _ in ordered], fontsize=8)
@@ -40,7 +40,7 @@ def draw(path: Path, made: Budget, battery: Battery) -> None:
         _course(course, made)
         average = made.average_ma * 1000
         size = f"{average / 1000:.1f} mA" if average >= 1000 else f"{average:.0f} µA"
-        figure.suptitle(f"{made.title}: {size} on average", x=0.01, ha="left", fontweight="bold", fontsize=11)
+        drawn.suptitle(f"{made.title}: {size} on average", x=0.01, ha="left", fontweight="bold", fontsize=11)
 
 
 def _course(axis, made: Budget) -> None:
@@ -53,7 +53,7 @@ def _course(axis, made: Budget) -> None:
         edges.append(at)
         values.append(phase.ma)
     axis.stairs(values, edges, baseline=0.001, fill=True, color="#c8c8c8", linewidth=0)
-    axis.stairs(values, edges, baseline=None, color=_INK, linewidth=1.2)
+    axis.stairs(values, edges, baseline=None, color=INK, linewidth=1.2)
     low = 0.0
     for phase, high in zip(made.cycle[:-1], edges[1:-1], strict=True):
         if high - low > 0.045 * edges[-1]:

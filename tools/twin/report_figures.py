@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from cicada.tools.twin.power import BUSY, DEEP_SLEEP, IDLE, LIGHT_SLEEP, OFF
-from cicada.training.figures import _FAINT, _INK, _figure
+from cicada.training.figures import FAINT, INK, figure
 
 #: The states of the power meter as a person would call them, in the order of pictures and tables.
 STATES = {
@@ -115,16 +115,16 @@ def draw(path: Path, course: Course, marks: Mapping[str, Sequence[float]], title
     _, scale, unit = next(u for u in _UNITS if course.seconds >= u[0])
     heights = [0.12 + 0.17 * len(marks), 2.7, 0.4, 1.1]
     size = (9.6, 1.3 + sum(heights))
-    with _figure(path, size, nrows=4, sharex=True, height_ratios=heights) as (figure, axes):
+    with figure(path, size, nrows=4, sharex=True, height_ratios=heights) as (drawn, axes):
         _marks(axes[0], marks, course, scale)
         _current(axes[1], course, scale)
         _states(axes[2], course, scale)
         _contributions(axes[3], course, scale)
         axes[3].set_xlabel(f"virtual time ({unit})")
         axes[3].set_xlim(course.times[0] / scale, course.times[-1] / scale)
-        figure.suptitle(title, x=0.01, ha="left", fontweight="bold", fontsize=11)
-        figure.align_ylabels(axes[1:])
-        _legend(figure, course)
+        drawn.suptitle(title, x=0.01, ha="left", fontweight="bold", fontsize=11)
+        drawn.align_ylabels(axes[1:])
+        _legend(drawn, course)
 
 
 def _edges(course: Course, columns: int) -> np.ndarray:
@@ -137,7 +137,7 @@ def _marks(axis, marks: Mapping[str, Sequence[float]], course: Course, scale: fl
     for row, times in enumerate(marks.values()):
         columns = np.unique(np.clip(np.searchsorted(edges, times) - 1, 0, len(edges) - 2))
         many = len(columns) > _COLUMNS / 4
-        axis.vlines(edges[columns] / scale, row - 0.36, row + 0.36, _INK, linewidth=0.4 if many else 1.3)
+        axis.vlines(edges[columns] / scale, row - 0.36, row + 0.36, INK, linewidth=0.4 if many else 1.3)
     names = [f"{name} ({len(times):,})" for name, times in marks.items()]
     axis.set_yticks(range(len(marks)), names, fontsize=8)
     axis.set_ylim(len(marks) - 0.4, -0.6)
@@ -160,7 +160,7 @@ def _current(axis, course: Course, scale: float) -> None:
         what = "current, lowest to highest"
     seconds = _nice(course.seconds / 40)
     average = np.maximum(course.moving_average(edges, seconds), _FLOOR_MA)
-    axis.plot(edges / scale, average, color=_INK, linewidth=1.6)
+    axis.plot(edges / scale, average, color=INK, linewidth=1.6)
     for name in ("light sleep", "deep sleep", "no power"):
         spells = course.spells(list(STATES.values()).index(name))
         for start, end in spells:
@@ -177,7 +177,7 @@ def _current(axis, course: Course, scale: float) -> None:
     ticks = (0.001, 0.01, 0.1, 1.0, 10.0, 100.0)
     axis.set_yticks(ticks, ["1 µA", "10 µA", "100 µA", "1 mA", "10 mA", "100 mA"])
     axis.minorticks_off()
-    axis.grid(axis="y", color=_FAINT, linewidth=0.7)
+    axis.grid(axis="y", color=FAINT, linewidth=0.7)
     axis.set_axisbelow(True)
     axis.set_ylabel("current")
     axis.set_title(f"grey: {what}; black: average over {_span(seconds)}", fontsize=9, fontweight="normal")
@@ -200,7 +200,7 @@ def _contributions(axis, course: Course, scale: float) -> None:
     _stack(axis, edges / scale, means, names)
     axis.set_ylim(0, max(1.1 * float(np.sum(means, axis=0).max(initial=0.0)), 1e-3))
     axis.set_ylabel("mA from")
-    axis.grid(axis="y", color=_FAINT, linewidth=0.7)
+    axis.grid(axis="y", color=FAINT, linewidth=0.7)
     axis.set_axisbelow(True)
 
 
@@ -212,13 +212,13 @@ def _stack(axis, edges: np.ndarray, layers: Sequence[np.ndarray], names: Sequenc
         below = below + layer
 
 
-def _legend(figure, course: Course) -> None:
+def _legend(drawn, course: Course) -> None:
     from matplotlib.patches import Patch
 
     present = [name for n, name in enumerate(STATES.values()) if (course.state == n).any()]
     present += [name for name in LOADS.values() if name in course.parts and course.parts[name].any()]
     patches = [Patch(color=_COLOURS[name], label=name) for name in present]
-    figure.legend(handles=patches, loc="outside lower center", ncols=len(patches), fontsize=9)
+    drawn.legend(handles=patches, loc="outside lower center", ncols=len(patches), fontsize=9)
 
 
 def _nice(seconds: float) -> float:

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from cicada.tools.plan.batteries import battery
 from cicada.tools.twin.chip import DEEPSLEEP_RESET, PWRON_RESET
-from cicada.training.figures import _INK, _figure
+from cicada.training.figures import INK, figure
 from support.week import ledger, scene
 from support.week.running import Lived
 from support.week.scene import DAY
@@ -64,7 +64,7 @@ def picture(lived: Lived, path: Path) -> None:
     length, gap = ("A week", "two days") if week.days == 7 else (f"{24 * week.days:g} hours", "two sevenths")
     title = f"{length} on the twin: {week.sounds:,} sounds, {gap} without a network"
     sizes = {"nrows": 4, "sharex": True, "height_ratios": [1.6, 2.0, 0.9, 0.8]}
-    with _figure(path, (9.6, 6.6), **sizes) as (figure, axes):
+    with figure(path, (9.6, 6.6), **sizes) as (drawn, axes):
         for axis in axes:
             _away(axis, lived)
         _current(axes[0], lived)
@@ -73,8 +73,8 @@ def picture(lived: Lived, path: Path) -> None:
         _resets(axes[3], lived)
         axes[3].set_xlabel("virtual time (days)")
         axes[3].set_xlim(0, week.days)
-        figure.suptitle(title, x=0.01, ha="left", fontweight="bold", fontsize=11)
-        figure.align_ylabels(axes)
+        drawn.suptitle(title, x=0.01, ha="left", fontweight="bold", fontsize=11)
+        drawn.align_ylabels(axes)
 
 
 def _away(axis, lived: Lived) -> None:
@@ -90,7 +90,7 @@ def _current(axis, lived: Lived) -> None:
     times, until = np.concatenate([[0], ends]), np.concatenate([[0], np.cumsum(drawn)])
     edges = np.linspace(0, lived.week.seconds, round(7 * 24) + 1)
     mean = np.diff(np.interp(edges, times, until)) / np.diff(edges)
-    axis.stairs(1000 * mean, edges / DAY, color=_INK, linewidth=0.9)
+    axis.stairs(1000 * mean, edges / DAY, color=INK, linewidth=0.9)
     axis.axhline(1000 * lived.average_ma, color=_NAMED, linewidth=0.9, linestyle="--")
     axis.set_ylabel("current (µA)")
     axis.set_ylim(0)
@@ -129,7 +129,7 @@ def _name(axis, day: float, text: str) -> None:
 def _battery(axis, lived: Lived) -> None:
     curve = scene.battery(lived.week)
     days = np.linspace(0, lived.week.days, 300)
-    axis.plot(days, [curve.at(round(day * DAY * 1e6)) for day in days], color=_INK, linewidth=1.2)
+    axis.plot(days, [curve.at(round(day * DAY * 1e6)) for day in days], color=INK, linewidth=1.2)
     axis.axhline(scene.LOW_MV / 1000, color=_REPORTED, linewidth=0.8, linestyle="--")
     told = [at / DAY for at, event in lived.events if event["event"] == "battery"]
     axis.plot(told, [scene.LOW_MV / 1000] * len(told), "o", color=_REPORTED, markersize=5)
@@ -140,7 +140,7 @@ def _resets(axis, lived: Lived) -> None:
     rows = {"deep sleep": DEEPSLEEP_RESET, "power": PWRON_RESET}
     for row, (_, cause) in enumerate(rows.items()):
         times = [at / DAY for at, why in lived.resets if why == cause]
-        axis.vlines(times, row - 0.36, row + 0.36, _INK, linewidth=0.4 if row == 0 else 1.6)
+        axis.vlines(times, row - 0.36, row + 0.36, INK, linewidth=0.4 if row == 0 else 1.6)
     counts = ledger.causes(lived)
     axis.set_yticks(
         range(len(rows)), [f"{name} ({counts[cause]:,})" for name, cause in rows.items()], fontsize=8
