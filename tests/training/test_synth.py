@@ -208,6 +208,19 @@ def test_a_word_longer_than_a_second_is_refused_and_leaves_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_takes_too_long_is_hurried_then_refused_or_cut():
+    def speaker(samples: int):
+        return lambda text, how, hurry: (np.full(int(samples / hurry), 5000, np.int16), 16000.0)
+
+    rng = np.random.default_rng(1)
+    assert len(speaking.utter("well", speaker(25000), rng, 15040)) == pytest.approx(25000 / 1.7, abs=2)
+    with pytest.raises(UserError, match="'well' takes longer than the 1 s"):
+        speaking.utter("well", speaker(40000), rng, 15040)
+    assert len(speaking.utter("well", speaker(40000), rng, 15040, cut=True)) == 15040
+    with pytest.raises(UserError, match="cannot be spoken"):
+        speaking.utter("hm", lambda *_: (np.zeros(100, np.int16), 16000.0), rng, 15040)
+
+
 def test_a_missing_library_is_said(tmp_path, monkeypatch):
     import espeakng_loader
 
