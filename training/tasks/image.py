@@ -278,7 +278,7 @@ def run(recipe: ImageRecipe, data: Path | None, out: Path, cache: Path | None = 
         UserError: bad pictures, a budget that cannot be met, no space, training that diverges.
     """
     opened = open_run(recipe, data, cache)
-    if any(msgspec.to_builtins(recipe.budget).values()):
+    if recipe.prune is None and any(msgspec.to_builtins(recipe.budget).values()):
         _afforded(recipe)
     made = opened.made()
     for path in sorted(made.iterdir()):
