@@ -52,6 +52,14 @@ def test_of_phrases_that_differ_by_one_phoneme_none_is_taken(sounds):
     found = negatives.alike(["hey_cicada"], sounds.of, sounds.words, 100)
     phrases = [sounds.of(text) for text in found if "_" in text]
     assert negatives.distances(sounds.of("hey_cicada"), phrases).min() == 2
+    # "Okay" ends in what is nearly "hey": a window that begins late hears no difference.
+    assert "okay_cicada" not in found and "hello_cicada" in found
+
+
+@given(TEXT, TEXT)
+def test_the_nearest_stretch_is_found(one, other):
+    stretches = [other[i:j] for i in range(len(other) + 1) for j in range(i, len(other) + 1)]
+    assert negatives._inside(one, other) == negatives.distances(one, stretches).min()
 
 
 @given(

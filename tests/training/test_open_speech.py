@@ -139,10 +139,14 @@ def test_half_of_a_wake_words_others_sound_like_it_however_it_is_read(tmp_path):
     said = {"hey_cicada": ("hey cicada", "hey sikada")}
     asked = speech(kind="synthesis", words=("hey_cicada",), said=said, others=40)
     plan = synth.plan_for(asked, AudioFrontEnd())
-    others = synth._others(tmp_path, asked.words, plan)
-    assert len(others) == len(set(others)) == 40 and not {"hey_cicada", "hey_sikada"} & set(others)
-    assert {"hey", "cicada", "sikada"} <= set(others[:20]) and not set(others[:20]) & set(others[20:])
-    assert {"left", "right", "happy"} <= set(others[20:])
+    alike, everyday = synth._others(tmp_path, asked.words, plan)
+    assert len(alike) == len(everyday) == 20 and len({*alike, *everyday}) == 40
+    assert not {"hey_cicada", "hey_sikada"} & {*alike, *everyday}
+    assert {"hey", "cicada", "sikada"} <= set(alike) and {"left", "right", "happy"} <= set(everyday)
+    # Settings are chosen on what is heard all day.
+    for task in synth._tasks(asked.words, alike, everyday, plan):
+        said = {word for word, _ in task.words}
+        assert said == {*asked.words, *everyday, *(alike if task.split == "train" else ())}
 
 
 def test_a_way_to_read_a_word_that_is_not_wanted_is_refused():

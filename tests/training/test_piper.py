@@ -104,7 +104,7 @@ def test_a_folder_of_voices_speaks_in_the_corpus(tmp_path):
 
 def test_many_speakers_are_split_by_the_hash_of_their_name(tmp_path):
     write_voice(tmp_path, "many", speakers=40)
-    tasks = list(synth._tasks(["yes"], ["no"], few_words(voices=str(tmp_path))))
+    tasks = list(synth._tasks(["yes"], [], ["no"], few_words(voices=str(tmp_path))))
     sides = {task.voice.speaker: task.split for task in tasks if isinstance(task.voice, piper.Voice)}
     assert sides == {f"piper-many-{n}": hash_split(f"piper-many-{n}") for n in range(40)}
     assert set(sides.values()) == set(SPLITS)

@@ -64,8 +64,8 @@ def alike(
     """At most ``count`` words and phrases to learn *not* to react to, nearest kinds first and by turns.
 
     Nothing is in it that sounds like a wanted word, or holds one (``cicadas`` holds ``cicada``). Of a phrase,
-    its halves and single words are, and everything else differs by two phonemes at least: by one, many a
-    speaker does.
+    its halves and single words are; no other phrase holds one that differs by one phoneme only (``okay
+    cicada`` after ``hey cicada``): by one, many a speaker does.
 
     Args:
         wanted: words and phrases, ``_`` between words.
@@ -89,7 +89,7 @@ def alike(
     def fits(text: str, own: str) -> bool:
         least = 2 if "_" in text else 1
         return own not in chosen.values() and not any(
-            whole in own or distances(own, [whole])[0] < least for whole in sounds.values()
+            _inside(whole, own) < least for whole in sounds.values()
         )
 
     for text in _by_turns([_candidates(word, near) for word in wanted]):
@@ -116,6 +116,16 @@ def distances(one: str, others: Sequence[str]) -> np.ndarray:
         # An insertion costs one more than the place before; a running minimum does them all.
         rows = np.minimum.accumulate(best - steps, 1) + steps
     return rows[np.arange(len(others)), lengths]
+
+
+def _inside(one: str, other: str) -> int:
+    """Least Levenshtein distance from ``one`` to any stretch of ``other``: "okay" ends as "hey" but one."""
+    row = [0] * (len(other) + 1)
+    for i, a in enumerate(one, 1):
+        last, row[0] = row[0], i
+        for j, b in enumerate(other, 1):
+            last, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, last + (a != b))
+    return min(row)
 
 
 def _candidates(phrase: str, near: Callable[[str], list[str]]) -> Iterator[str]:

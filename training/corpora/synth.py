@@ -53,7 +53,9 @@ class Plan:
         wanted: clips of each wanted word by each espeak-ng voice, by split.
         neural: clips of each wanted word by the neural voice.
         others: number of other words, each spoken once by every voice.
-        alike: so many of them are words and phrases that sound like the wanted ones (``negatives.py``).
+        alike: so many of them are words and phrases that sound like the wanted ones (``negatives.py``). Only
+            voices in training say these: false accepts an hour are to be counted, and settings chosen, on
+            speech as it is heard all day.
         said: how a wanted word is read out, where its spelling is not enough; a clip takes one of these.
         voices: folder of Piper voices that speak as well.
         variants: espeak-ng voices by split.
@@ -156,10 +158,11 @@ def make(folder: Path, words: Sequence[str], seed: int, plan: Plan) -> None:
     try:
         scratch.mkdir()
         # Even this first question goes to a worker: should the C library crash, it takes no one along.
-        other = workers.submit(_others, folder, tuple(words), plan).result()
+        alike, everyday = workers.submit(_others, folder, tuple(words), plan).result()
+        other = [*alike, *everyday]
         for word in (*words, *other):
             (folder / word).mkdir()
-        tasks = list(_tasks(words, other, plan))
+        tasks = list(_tasks(words, alike, everyday, plan))
         total = sum(count for task in tasks for _, count in task.words)
         rows: list[tuple[str, str, str, str]] = []
         with bar("synthesise speech", total) as advance:
@@ -187,8 +190,11 @@ def make(folder: Path, words: Sequence[str], seed: int, plan: Plan) -> None:
     (folder / speech_commands.SOURCE).write_text(source + "\n", encoding="utf-8")
 
 
-def _tasks(words: Sequence[str], other: Sequence[str], plan: Plan) -> Iterator[_Task]:
+def _tasks(
+    words: Sequence[str], alike: Sequence[str], everyday: Sequence[str], plan: Plan
+) -> Iterator[_Task]:
     def task(voice: str | piper.Voice, split: str, count: int) -> _Task:
+        other = [*alike, *everyday] if split == "train" else everyday
         said = (*((word, count) for word in words), *((word, 1) for word in other))
         return _Task(voice, split, said, tuple(words))
 
@@ -207,7 +213,8 @@ def _tasks(words: Sequence[str], other: Sequence[str], plan: Plan) -> Iterator[_
 # ---- in the worker processes
 
 
-def _others(folder: Path, words: tuple[str, ...], plan: Plan) -> list[str]:
+def _others(folder: Path, words: tuple[str, ...], plan: Plan) -> tuple[list[str], list[str]]:
+    """What sounds like the wanted words, and everyday words."""
     espeak = voices.Espeak(folder / _SCRATCH)
     # A way to read a word that is not its spelling has halves and neighbours of its own.
     ways = [re.sub(r"[ -]+", "_", text) for texts in plan.said.values() for text in texts]
@@ -217,7 +224,7 @@ def _others(folder: Path, words: tuple[str, ...], plan: Plan) -> list[str]:
         sounds = negatives.Sounds()
         found = negatives.alike(heard, sounds.of, sounds.words, plan.alike)
     everyday = wordlist.others(heard, lambda word: espeak.phonemes(speaking.as_text(word)), plan.others)
-    return [*found, *(word for word in everyday if word not in found)][: plan.others]
+    return found, [word for word in everyday if word not in found][: plan.others - len(found)]
 
 
 def _speak(folder: Path, task: _Task, seed: int, plan: Plan) -> list[tuple[str, str, str, str]]:
