@@ -37,6 +37,7 @@ def test_a_recording_is_right_where_most_of_its_windows_are_unsure():
     assert found["macro_f1"] == pytest.approx((0.8 + 2 / 3) / 2)
     assert found["recall"] == {"a": pytest.approx(2 / 3), "b": 1.0}
     assert found["auroc"] == 1.0
+    assert found["f1"] == {"normal": pytest.approx(2 / 3), "inner": pytest.approx(0.8), "outer": 0.0}
     assert found["confusion"] == [[1, 0, 0], [1, 2, 0], [0, 0, 0]]
 
 

@@ -46,10 +46,14 @@ def averaged(
 
 
 def macro_f1(y: np.ndarray, guess: np.ndarray, classes: int) -> float:
-    """Mean over the classes that occur, in truth, of the harmonic mean of precision and recall."""
+    """Mean of :func:`f1` over the classes that occur, in truth."""
+    return float(f1(y, guess, classes)[np.unique(y)].mean())
+
+
+def f1(y: np.ndarray, guess: np.ndarray, classes: int) -> NDArray[np.float64]:
+    """Harmonic mean of precision and recall of each class, 0 for one that does not occur."""
     matrix = evaluate.confusion(y, guess, classes)
-    hits, said, true = matrix.diagonal(), matrix.sum(axis=0), matrix.sum(axis=1)
-    return float((2 * hits[true > 0] / (said + true)[true > 0]).mean())
+    return 2 * matrix.diagonal() / np.maximum(matrix.sum(axis=0) + matrix.sum(axis=1), 1)
 
 
 def classes(
@@ -66,8 +70,8 @@ def classes(
 
     Returns:
         JSON-able: ``macro_f1`` and its 95 % interval over bearings (they err together), ``spans`` (macro F1
-        of means over so many windows), ``recordings`` (of one decision each), ``confusion`` of windows,
-        ``recall`` by bearing, and of "some fault" against none ``auroc`` and ``pauc``, if there is none.
+        of means over so many windows), ``f1`` by label, ``recordings`` (of one decision each), ``confusion``
+        of windows, ``recall`` by bearing, and of "some fault" against none ``auroc`` and ``pauc``, if there is none.
     """
     guess = scores.argmax(axis=1)
     owners = np.array(bearings)[recording]
@@ -84,6 +88,7 @@ def classes(
         "macro_f1": drawn(np.arange(len(y))),
         "interval": bootstrap(owners, drawn, draws=200).as_json(),
         "spans": {str(span): over(span) for span in SPANS},
+        "f1": dict(zip(labels, f1(y, guess, len(labels)).tolist(), strict=True)),
         "recordings": {"macro_f1": over(len(y)), "n": len(truth)},
         "windows": len(y),
         "confusion": evaluate.confusion(y, guess, len(labels)).tolist(),
