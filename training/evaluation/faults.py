@@ -71,8 +71,8 @@ def classes(
     Returns:
         JSON-able: ``macro_f1`` and its 95 % interval over bearings (they err together), ``spans`` (macro F1
         of means over so many windows), ``f1`` by label, ``recordings`` (of one decision each), ``confusion``
-        of windows, ``recall`` by bearing, and of "some fault" against none ``auroc`` and ``pauc``, if there is
-        none.
+        of windows, ``recall`` by bearing, and where the first label occurs ``auroc`` and ``pauc`` of "some
+        fault" against it.
     """
     guess = scores.argmax(axis=1)
     owners = np.array(bearings)[recording]
