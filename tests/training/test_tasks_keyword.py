@@ -129,7 +129,7 @@ def test_what_a_change_touches_is_made_anew_and_nothing_else(made):
     wanted, cache = tiny(recordings), folder / "cache"
     same = keyword.open_run(wanted, recordings, cache)
     before = set(cache.iterdir())
-    assert {same.features, same.trained, same.quantised} <= before
+    assert {same.examples, same.trained, same.quantised} <= before
     fewer = replace(wanted, quantise=replace(wanted.quantise, examples=10))
     other = keyword.open_run(fewer, recordings, cache)
     assert other.trained == same.trained and other.quantised != same.quantised

@@ -10,16 +10,23 @@ An architecture's module has::
 Features are ``float32[batch, frames, 40, 1]`` (keyword), ``[batch, axes, features, 1]`` (vibration) or
 ``[batch, height, width, 1]`` (image), int8 divided by 128. A streaming one also has ``STREAMING = True``,
 ``stride(options) -> int`` (frames a call) and ``streaming(options, model)`` (see ``mixednet.py``).
+One with layers of its own has ``own_layers() -> {name: class}`` for :func:`load`.
 Keras is imported inside functions, so that reading a recipe does not take seconds.
 """
 
 from __future__ import annotations
 
 import importlib
+from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
+
+from cicada.training import backend
+
+if TYPE_CHECKING:
+    import keras
 
 #: Architectures by the name that recipes use; each is a module of this package.
 NAMES = (
@@ -56,3 +63,15 @@ def resolve(model: dict[str, Any], recipe: Any) -> tuple[ModuleType, Any]:
         return module, msgspec.convert(rest, module.Options)
     except msgspec.ValidationError as error:
         raise ValueError(str(error)) from error
+
+
+def load(path: Path) -> keras.Model:
+    """A float model that was saved as ``.keras``, of whatever architecture."""
+    backend.tensorflow()
+    import keras
+
+    own: dict[str, Any] = {}
+    for name in NAMES:
+        module = importlib.import_module(f"cicada.training.architectures.{name}")
+        own |= module.own_layers() if hasattr(module, "own_layers") else {}
+    return keras.models.load_model(path, custom_objects=own, compile=False)

@@ -190,6 +190,11 @@ def _part(x: keras.KerasTensor, rows: int, first: int, last: int, name: str) -> 
     return _part_layer()(rows, first, last, name=name)(x)
 
 
+def own_layers() -> dict[str, Any]:
+    """Classes of layers that Keras lacks, by name, for loading a saved model."""
+    return {"Part": _part_layer()}
+
+
 @lru_cache(maxsize=1)
 def _part_layer() -> Any:
     """The class of a layer that Keras lacks; made late, because importing Keras takes seconds."""

@@ -72,11 +72,11 @@ class _Scratch(keyword.Run):
         train = msgspec.structs.replace(self.recipe.train, epochs=self.recipe.train.epochs + how.epochs)
 
         def make(folder: Path, checkpoint: Path) -> None:
-            built = fresh(keyword._load(shape), self.words, self.recipe.seed)
+            built = fresh(self.loaded(shape), self.words, self.recipe.seed)
             self._fit(folder, built.taught, train, checkpoint, "From scratch", None)
             built.model.save(folder / "model.keras")
 
-        return self._learning("scratch", {"shape": shape.name, "train": msgspec.to_builtins(train)}, make)
+        return self.learning("scratch", {"shape": shape.name, "train": msgspec.to_builtins(train)}, make)
 
 
 def fresh(model: keras.Model, words: int, seed: int) -> lesson.Lesson:

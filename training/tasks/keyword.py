@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from cicada.tools.paths import BUILD, FIRMWARE, ROOT
-from cicada.tools.stages import hash_files, key, publish, stage
-from cicada.training import artefacts, backend, features, footprint, lesson, quantise
+from cicada.tools.paths import FIRMWARE, ROOT
+from cicada.tools.stages import hash_files, stage
+from cicada.training import artefacts, features, footprint, lesson
 from cicada.training.architectures import resolve
 from cicada.training.artefacts import Forms
 from cicada.training.corpora.base import SPLITS, Corpus
@@ -23,17 +22,17 @@ from cicada.training.recipe import KeywordRecipe, Train, digest
 from cicada.training.result import Result, encoded
 from cicada.training.streaming import Pace
 from cicada.training.tasks import hearing
+from cicada.training.tasks.making import PACKAGE, Making, code, published, steps, versions
 from cicada.training.windows import Window, labels
 
 if TYPE_CHECKING:
     import keras
 
-CHECKPOINTS = BUILD / "checkpoints"
-_PACKAGE = Path(__file__).parents[1]
 
-
-class Run:
+class Run(Making):
     """The stages of one recipe on one corpus; each is made on first use and then found in the cache."""
+
+    learnt_by = ("batches",)
 
     def __init__(self, recipe: KeywordRecipe, corpus: Corpus, cache: Path | None = None) -> None:
         """Nothing is made yet.
@@ -43,7 +42,8 @@ class Run:
             corpus: speech and noise.
             cache: where stages are kept (default ``build/cache``).
         """
-        self.recipe, self.corpus, self.cache = recipe, corpus, cache
+        super().__init__(recipe, cache)
+        self.corpus = corpus
         self.labels = labels(corpus.words)
         self.window = Window(recipe.frontend.step_ms, recipe.frontend.frames)
         self.architecture, self.options = resolve(recipe.model, recipe)
@@ -66,7 +66,7 @@ class Run:
         return len({clip.word for clip in self.corpus.clips if clip.split == "train"}) + 1
 
     @cached_property
-    def features(self) -> Path:
+    def examples(self) -> Path:
         """Folder of the examples."""
         recipe = self.recipe
         made_by = ("words", "unknown", "silences", "speed", "room", "colour", "before", "after", "noise")
@@ -75,12 +75,12 @@ class Run:
             "frontend": msgspec.to_builtins(recipe.frontend),
             "augment": {name: getattr(recipe.augment, name) for name in made_by},
             "seed": recipe.seed,
-            "code": _code("features", "scenes", "windows", "augment", "corpora/noise")
+            "code": code("features", "scenes", "windows", "augment", "corpora/noise")
             + hash_files([FIRMWARE / "engine" / "frontend"])
             + hash_files([ROOT / "tools" / "engine.py", ROOT / "tools" / "audio.py"]),
-            "packages": _versions("numpy", "soxr", "soundfile"),
+            "packages": versions("numpy", "soxr", "soundfile"),
         }
-        return self._stage(
+        return self.stage(
             "features",
             inputs,
             lambda folder: features.extract(self.corpus, recipe.augment, self.window, recipe.seed, folder),
@@ -89,111 +89,43 @@ class Run:
     @cached_property
     def strips(self) -> features.Strips:
         """The training examples."""
-        return features.load_strips(self.features, self.window)
+        return features.load_strips(self.examples, self.window)
 
     def windows(self, split: str) -> features.Windows:
         """The examples of ``validation`` or ``test``."""
-        return features.load_windows(self.features, split)
+        return features.load_windows(self.examples, split)
 
-    @cached_property
-    def teacher(self) -> Path | None:
-        """Folder of the trained teacher, if the recipe has one."""
-        if self.recipe.teacher is None:
-            return None
-        return self._trained("teacher", self.recipe.teacher.model, self.recipe.teacher.train, None)
+    @property
+    def learning_inputs(self) -> dict[str, Any]:
+        """How epochs are drawn."""
+        return {"shares": msgspec.to_builtins(self.recipe.augment)}
 
-    @cached_property
-    def trained(self) -> Path:
-        """Folder of the trained float model and the history of its training."""
-        return self._trained("weights", self.recipe.model, self.recipe.train, self.teacher)
-
-    def _trained(self, name: str, model: dict[str, Any], train: Train, teacher: Path | None) -> Path:
-        architecture, options = resolve(model, self.recipe)
-
-        def make(folder: Path, checkpoint: Path) -> None:
-            built = lesson.build(
-                architecture, options, self.window, len(self.labels), self.words, self.recipe.seed
-            )
-            what = "Teacher" if name == "teacher" else "Training"
-            self._fit(folder, built.taught, train, checkpoint, what, teacher)
-            built.model.save(folder / "model.keras")
-
-        inputs = {"model": model, "train": msgspec.to_builtins(train), "teacher": teacher and teacher.name}
-        if teacher:
-            inputs["teaching"] = [self.recipe.teacher.weight, self.recipe.teacher.temperature]
-        return self._learning(name, inputs, make)
-
-    @cached_property
-    def pruned(self) -> Path:
-        """Folder of the float model with fewer channels, trained further; or of the trained one."""
-        how = self.recipe.prune
-        if how is None:
-            return self.trained
-        before = self.trained
-
-        def make(folder: Path, checkpoint: Path) -> None:
-            from cicada.training.compress import prune
-
-            strips = self.strips
-            rows = np.random.default_rng([self.recipe.seed, 4]).permutation(len(strips.x))[:512]
-            examples = lesson.as_input(features.centred(strips)[rows])
-            small = prune.prune(_load(before), how.keep, examples, strips.y[rows])
-            train = msgspec.structs.replace(self.recipe.train, epochs=how.epochs, rate=how.rate)
-            self._fit(folder, small, train, checkpoint, "After pruning", self.teacher)
-            small.save(folder / "model.keras")
-
-        inputs = {"before": before.name, "prune": msgspec.to_builtins(how), "code": _code("compress/prune")}
-        return self._learning("pruned", inputs, make)
-
-    @cached_property
-    def quantised(self) -> Path:
-        """Folder of the ``.tflite``, and of what the float model says to the test set."""
-        before, how = self.pruned, self.recipe.quantise
-
-        def make(folder: Path, checkpoint: Path) -> None:
-            from cicada.training.compress import aware, calibrate
-
-            model, test, strips = _load(before), self.windows("test"), self.strips
-            examples = features.centred(strips)
-            rows = calibrate.choose(
-                examples, strips.y, how.calibration, how.examples, self.recipe.seed, model=model
-            )
-            np.save(folder / "float.npy", lesson.scores_of(model, test.x))
-            if how.aware_epochs:
-                tuned = aware.aware(model, lesson.as_input(examples[rows]))
-                train = msgspec.structs.replace(
-                    self.recipe.train, epochs=how.aware_epochs, rate=how.aware_rate, average=0.0
-                )
-                self._fit(folder, tuned, train, checkpoint, "Quantised", self.teacher)
-                blob = aware.convert(tuned)
-            else:
-                blob = quantise.convert(model, examples[rows])
-            (folder / "model.tflite").write_bytes(blob)
-            np.save(folder / "int8.npy", quantise.tflite_outputs(blob, test.x))
-
-        inputs = {
-            "before": before.name,
-            "quantise": msgspec.to_builtins(how),
-            "code": _code("quantise", "flatbuffer", "compress/aware", "compress/calibrate"),
-        }
-        return self._learning("int8", inputs, make)
-
-    def _fit(
-        self, folder: Path, model: Any, train: Train, checkpoint: Path, what: str, teacher: Path | None
-    ) -> None:
-        taught = (_load(teacher), self.recipe.teacher) if teacher else None
-        history = lesson.train(
-            model,
-            self.strips,
-            self.windows("validation"),
-            self.recipe,
-            train,
-            self.recipe.seed,
-            checkpoint,
-            what,
-            taught,
+    def build(self, model: Mapping[str, Any]) -> tuple[keras.Model, keras.Model]:
+        """An untrained network: with the words' output beside the classes', and without."""
+        architecture, options = resolve(dict(model), self.recipe)
+        built = lesson.build(
+            architecture, options, self.window, len(self.labels), self.words, self.recipe.seed
         )
-        (folder / "history.json").write_bytes(encoded(history))
+        return built.taught, built.model
+
+    def fit(
+        self, model: keras.Model, train: Train, checkpoint: Path, what: str, teacher: keras.Model | None
+    ) -> list[dict[str, float]]:
+        """Train a network in place; returns the history."""
+        recipe = self.recipe
+        opinion = (teacher, recipe.teacher) if teacher else None
+        validation = self.windows("validation")
+        return lesson.train(
+            model, self.strips, validation, recipe, train, recipe.seed, checkpoint, what, opinion
+        )
+
+    def training_examples(self) -> tuple[np.ndarray, np.ndarray]:
+        """The clips' own windows, and their classes."""
+        return features.centred(self.strips), self.strips.y
+
+    def test_inputs(self) -> np.ndarray:
+        """The test's windows."""
+        return self.windows("test").x
 
     def forms(self) -> tuple[Forms, Forms]:
         """The model on whole windows, and as the device runs it; the same unless it streams."""
@@ -215,41 +147,22 @@ class Run:
             "decide": msgspec.to_builtins(self.recipe.decide),
             "source": self.corpus.source,
             "recipe": digest(self.recipe),
-            "code": _code(*names, *more)
+            "code": code(*names, *more)
             + hash_files(
                 [
-                    _PACKAGE / "pack",
-                    _PACKAGE / "evaluation",
-                    _PACKAGE / "report",
+                    PACKAGE / "pack",
+                    PACKAGE / "evaluation",
+                    PACKAGE / "report",
                     FIRMWARE / "engine" / "runtime",
                 ]
             )
             + hash_files([hearing.SMOOTHER, *host]),
-            "packages": _versions("cicada", "tflite-micro", "matplotlib"),
+            "packages": versions("cicada", "tflite-micro", "matplotlib"),
         }
 
     def made(self) -> Path:
         """Folder of the finished artefacts."""
-        return self._stage("kws", self._final_inputs(), self.finish)
-
-    def _learning(self, name: str, inputs: Mapping[str, Any], make: Callable[[Path, Path], None]) -> Path:
-        """A stage that trains, with a checkpoint that lives until it is done."""
-        everything = {
-            **inputs,
-            "features": self.features.name,
-            "shares": msgspec.to_builtins(self.recipe.augment),
-            "seed": self.recipe.seed,
-            "fit": _code("fit", "lesson", "batches", "backend", "compress/distil")
-            + hash_files([Path(self.architecture.__file__)]),
-            "versions": _versions("numpy", "tensorflow", "keras"),
-        }
-        checkpoint = CHECKPOINTS / f"{key(everything)}.npz"
-        folder = self._stage(name, everything, lambda work: make(work, checkpoint))
-        checkpoint.unlink(missing_ok=True)
-        return folder
-
-    def _stage(self, name: str, inputs: Mapping[str, Any], make: Callable[[Path], None]) -> Path:
-        return stage(name, inputs, make, self.cache)
+        return self.stage("kws", self._final_inputs(), self.finish)
 
 
 def open_run(recipe: KeywordRecipe, data: Path | None, cache: Path | None = None) -> Run:
@@ -276,18 +189,11 @@ def plan(recipe: KeywordRecipe, data: Path | None) -> dict[str, Any]:
     clips = [clip for clip in run.corpus.clips if clip.split == "train"]
     wanted = sum(clip.word in run.corpus.words for clip in clips)
     how = recipe.augment
-    trainings = [(recipe.train.epochs, recipe.train)]
-    if recipe.teacher:
-        trainings.append((recipe.teacher.train.epochs, recipe.teacher.train))
-    if recipe.prune:
-        trainings.append((recipe.prune.epochs, recipe.train))
-    if recipe.quantise.aware_epochs:
-        trainings.append((recipe.quantise.aware_epochs, recipe.train))
     return {
         "source": run.corpus.source,
         "clips": {split: sum(c.split == split for c in run.corpus.clips) for split in SPLITS},
         "examples": wanted * how.words + (len(clips) - wanted) * how.unknown + how.silences,
-        "steps": sum(epochs * (train.examples // train.batch) for epochs, train in trainings),
+        "steps": steps(recipe),
         "model": figures,
     }
 
@@ -308,9 +214,9 @@ def check_size(run: Run) -> dict[str, Any]:
         "engine": recipe.engine,
         "frontend": msgspec.to_builtins(recipe.frontend),
         "classes": [len(run.labels), run.hop],
-        "code": _code("footprint", "quantise", "artefacts", "stream_export", "flatedit")
-        + hash_files([Path(run.architecture.__file__), _PACKAGE / "pack"]),
-        "packages": _versions("tensorflow", "keras", "tflite-micro"),
+        "code": code("footprint", "quantise", "artefacts", "stream_export", "flatedit")
+        + hash_files([Path(run.architecture.__file__), PACKAGE / "pack"]),
+        "packages": versions("tensorflow", "keras", "tflite-micro"),
     }
     figures = json.loads((stage("size", inputs, make, run.cache) / "figures.json").read_text())
     if recipe.prune is None:
@@ -336,11 +242,7 @@ def run(recipe: KeywordRecipe, data: Path | None, out: Path, cache: Path | None 
     opened = open_run(recipe, data, cache)
     check_size(opened)
     made = opened.made()
-    for path in sorted(made.iterdir()):
-        if path.name != "inputs.json":
-            publish(path, out / path.name)
-    metrics = json.loads((made / "metrics.json").read_text(encoding="utf-8"))
-    artefacts.check_budget(recipe.budget, metrics["model"], f"recipe '{recipe.name}'")
+    metrics = published(made, out, recipe)
     result = Result(
         out=out,
         name=recipe.name,
@@ -365,6 +267,7 @@ def tiny(recipe: KeywordRecipe) -> KeywordRecipe:
     train = replace(recipe.train, epochs=5, examples=2048, batch=64)
     return replace(
         recipe,
+        corpus=replace(recipe.corpus, clips=1, others=min(recipe.corpus.others, 4)),
         augment=replace(recipe.augment, words=2, unknown=1, silences=60),
         train=train,
         quantise=replace(recipe.quantise, examples=40, aware_epochs=min(recipe.quantise.aware_epochs, 1)),
@@ -373,19 +276,3 @@ def tiny(recipe: KeywordRecipe) -> KeywordRecipe:
         decide=replace(recipe.decide, clips=6, hours=0.01, snrs_db=recipe.decide.snrs_db[:1]),
         budget=recipe.budget,
     )
-
-
-def _load(folder: Path) -> keras.Model:
-    backend.tensorflow()
-    import keras
-
-    return keras.models.load_model(folder / "model.keras", compile=False)
-
-
-def _code(*modules: str) -> str:
-    """Hash of modules of the training package, by name without ``.py``."""
-    return hash_files([path for m in modules if (path := _PACKAGE / f"{m}.py").is_file()])
-
-
-def _versions(*packages: str) -> dict[str, str]:
-    return {name: importlib.metadata.version(name) for name in packages}

@@ -31,7 +31,7 @@ def measure(run: Run, folder: Path, digested: str) -> None:
     """
     recipe, gallery = run.recipe, run.gallery
     forms = Forms((run.quantised / "model.tflite").read_bytes())
-    test = run.examples("test")
+    test = run.pictures("test")
     groups = [picture.group for picture in gallery.of("test")]
     outputs = {
         "tflm": evaluate.tflm_outputs(forms.interpreter, test.x, "Test under TFLM"),
