@@ -279,12 +279,23 @@ class VibrationFrontEnd(Section, kw_only=True):
     orders: bool = False
 
 
+class DecideWindows(Section, kw_only=True):
+    """How scores of windows become events.
+
+    Attributes:
+        windows: in a row whose mean score is judged; the device averages up to 16.
+    """
+
+    windows: Annotated[int, Meta(ge=1, le=16)] = 4
+
+
 class VibrationRecipe(Common, tag="vibration", tag_field="task", kw_only=True):
     """Which fault a machine has; the first of ``labels`` is none."""
 
     corpus: Machines
     labels: Annotated[tuple[str, ...], Meta(min_length=2)]
     frontend: VibrationFrontEnd
+    decide: DecideWindows = field(default_factory=DecideWindows)
 
 
 class AnomalyRecipe(Common, tag="anomaly", tag_field="task", kw_only=True):
@@ -298,6 +309,7 @@ class AnomalyRecipe(Common, tag="anomaly", tag_field="task", kw_only=True):
 
     corpus: Machines
     frontend: VibrationFrontEnd
+    decide: DecideWindows = field(default_factory=DecideWindows)
     normal: Annotated[tuple[str, ...], Meta(min_length=1)] = ("normal",)
     without: tuple[str, ...] = ()
     alarms: Annotated[float, Meta(gt=0, lt=1)] = 0.01

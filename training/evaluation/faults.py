@@ -23,9 +23,11 @@ DECIDE = FIRMWARE / "app" / "node" / "pipelines" / "decide.py"
 SPANS = (1, 4, 16)
 #: Largest false alarm rate of the partial area under the curve, as the DCASE challenges have it.
 MAX_FPR = 0.1
-#: How the device decides unless its configuration says otherwise: ``_SURE`` and ``_UNSURE`` of its vibration
-#: pipeline, and ``hold`` of its schema.
+#: How the device decides unless its configuration or a manifest says otherwise: ``_SURE`` and ``_UNSURE`` of
+#: its vibration pipeline, and ``hold`` of its schema.
 THRESHOLD, CLEAR, HOLD = 0.8, 0.6, 2
+#: Thresholds to choose from: with more than half of the score there is one class that can have it.
+THRESHOLDS = tuple(percent / 100 for percent in range(50, 100, 5))
 
 
 def averaged(
@@ -152,12 +154,45 @@ def anomalies(
     }
 
 
+def settle(scores: np.ndarray, y: np.ndarray, recording: np.ndarray, windows: int) -> dict[str, Any]:
+    """The ``decision`` of a manifest: the threshold with the highest macro F1 of means over ``windows``.
+
+    A mean below the threshold counts as the first class, as on the device before a class begins. Where
+    validation does not tell, the threshold nearest to :data:`THRESHOLD` is taken.
+
+    Args:
+        scores: ``[n, classes]`` of validation windows, 0..1.
+        y: ``int64[n]``, true classes.
+        recording: ``int64[n]``, the recording of each window.
+        windows: in a row that are averaged, 1 to 16.
+
+    Returns:
+        ``window``, ``threshold`` and ``clear``, in the same ratio to it as :data:`CLEAR` to the usual one.
+    """
+    means, owner = averaged(scores, recording, windows)
+    truth = np.array([y[recording == number][0] for number in owner])
+    best = means[:, 1:].argmax(axis=1) + 1
+    score = means[:, 1:].max(axis=1)
+
+    def worth(threshold: float) -> tuple[float, float]:
+        guess = np.where(score >= threshold, best, 0)
+        return round(macro_f1(truth, guess, means.shape[1]), 9), -abs(threshold - THRESHOLD)
+
+    return decision(windows, max(THRESHOLDS, key=worth))
+
+
+def decision(windows: int, threshold: float = THRESHOLD) -> dict[str, Any]:
+    """The ``decision`` of a manifest with this threshold."""
+    return {"window": windows, "threshold": threshold, "clear": round(threshold * CLEAR / THRESHOLD, 3)}
+
+
 def delays(
     streams: Sequence[tuple[np.ndarray, float]],
     window_s: float,
     threshold: float = THRESHOLD,
     clear: float = CLEAR,
     hold: int = HOLD,
+    window: int = 1,
 ) -> dict[str, Any]:
     """How long after its onset the device reports a fault.
 
@@ -166,6 +201,7 @@ def delays(
             began.
         window_s: seconds of a window.
         threshold, clear, hold: as in the node's configuration.
+        window: outputs averaged, as in a manifest's ``decision``.
 
     Returns:
         JSON-able: ``streams``, ``found`` after the onset, ``early`` (reported before it, not counted as
@@ -173,7 +209,7 @@ def delays(
     """
     found, early = [], 0
     for scores, onset_s in streams:
-        decide = _decide().Classes(scores.shape[1], -128, 1, threshold, clear, hold, 0)
+        decide = _decide().Classes(scores.shape[1], -128, window, threshold, clear, hold, 0)
         for number, row in enumerate(scores, 1):
             if decide.update(row.astype(int).tolist(), int(number * window_s) + 1) and decide.current:
                 if number * window_s <= onset_s:
@@ -190,6 +226,7 @@ def delays(
         "threshold": threshold,
         "clear": clear,
         "hold": hold,
+        "window": window,
     }
 
 

@@ -210,6 +210,7 @@ def _make(
     floating = detector.model.predict(vibrations.as_input(test.x), batch_size=512, verbose=0)
     integer = machinery.share(quantise.tflite_outputs(forms.tflite, test.x))
     kinds = [one.label for one in test.recordings]
+    decision = faults.decision(recipe.decide.windows)
 
     def judge(scores: np.ndarray) -> dict[str, Any]:
         return faults.anomalies(scores[:, 1], test.recording, kinds, recipe.normal, faults.THRESHOLD)
@@ -223,7 +224,7 @@ def _make(
         "test": {
             **found,
             "float": judge(floating.astype(np.float64)),
-            "delay": machinery.onset(test, [kind in recipe.normal for kind in kinds], front, forms),
+            "delay": machinery.onset(test, [kind in recipe.normal for kind in kinds], front, forms, decision),
             "forms": compare.compare(outputs, faulty[rows], test.recording[rows]),
         },
         "validation": {
@@ -238,6 +239,7 @@ def _make(
         digested,
         forms,
         labels=LABELS,
+        decision=decision,
         source=corpus.source,
         results=results,
         summary={

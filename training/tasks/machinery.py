@@ -111,7 +111,11 @@ def made(
 
 
 def onset(
-    examples: Examples, normal: Sequence[bool], front: VibrationFrontEnd, forms: Forms
+    examples: Examples,
+    normal: Sequence[bool],
+    front: VibrationFrontEnd,
+    forms: Forms,
+    decision: Mapping[str, Any],
 ) -> dict[str, Any] | None:
     """Detection delay in streams that are put together: normal windows, then those of a recorded fault.
 
@@ -120,6 +124,7 @@ def onset(
         normal: for each recording, whether it has no fault.
         front: for the length of a window.
         forms: the model; its first class is normal.
+        decision: of its manifest.
 
     Returns:
         as :func:`cicada.training.evaluation.faults.delays`; None if one of the two is missing.
@@ -135,7 +140,7 @@ def onset(
         first = quiet[turn % len(quiet)]
         then = quantise.tflite_outputs(forms.tflite, examples.of(number)[:_AFTER])
         streams.append((np.concatenate([first, then]), len(first) * window_s))
-    return faults.delays(streams, window_s)
+    return faults.delays(streams, window_s, **decision)
 
 
 def write(
@@ -145,6 +150,7 @@ def write(
     forms: Forms,
     *,
     labels: list[str],
+    decision: Mapping[str, Any],
     source: str,
     results: Mapping[str, Any],
     summary: Mapping[str, str],
@@ -166,6 +172,7 @@ def write(
             **({"envelope": front.envelope} if front.envelope else {}),
             **({"orders": True} if front.orders else {}),
         },
+        "decision": dict(decision),
         "input": forms.found.input.as_json(),
         "output": forms.found.output.as_json(),
         "engine": engine,
@@ -182,6 +189,7 @@ def write(
         "seed": recipe.seed,
         "labels": labels,
         "data": source,
+        "decision": dict(decision),
         "model": cost,
         **results,
         "summary": dict(summary),

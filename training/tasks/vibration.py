@@ -240,7 +240,13 @@ def _make(
             few = np.sort(np.random.default_rng(recipe.seed).permutation(len(x))[:_FORMS])
             outputs = compare.forms(x[few], blob, forms.packed.blob, model)
             pairs = compare.compare(outputs, fold.y("test")[few], fold.examples["test"].recording[few])
-            onset = {"recorded": _recorded(fold, forms), "generated": _generated(recipe, forms)}
+            known = fold.examples["validation"]
+            validation = machinery.share(quantise.tflite_outputs(blob, known.x))
+            decision = faults.settle(validation, fold.y("validation"), known.recording, recipe.decide.windows)
+            onset = {
+                "recorded": _recorded(fold, forms, decision),
+                "generated": _generated(recipe, forms, decision),
+            }
     assert forms is not None
     test = {
         "folds": tested,
@@ -266,13 +272,13 @@ def _make(
         "delay": {name: value for name, value in onset.items() if value},
         "forms": pairs,
     }
-    validation = machinery.share(quantise.tflite_outputs(forms.tflite, first.examples["validation"].x))
     machinery.write(
         recipe,
         folder,
         digested,
         forms,
         labels=list(recipe.labels),
+        decision=decision,
         source=corpus.source,
         results={"test": test, "validation": first.judge(validation, "validation")},
         summary={
@@ -284,14 +290,14 @@ def _make(
     )
 
 
-def _recorded(fold: Fold, forms: Forms) -> dict[str, Any] | None:
+def _recorded(fold: Fold, forms: Forms, decision: dict[str, Any]) -> dict[str, Any] | None:
     """Delay where recordings of a fault follow windows of the sound machine; both from the test."""
     examples = fold.examples["test"]
     kinds = [one.label == fold.recipe.labels[0] for one in examples.recordings]
-    return machinery.onset(examples, kinds, fold.recipe.frontend, forms)
+    return machinery.onset(examples, kinds, fold.recipe.frontend, forms, decision)
 
 
-def _generated(recipe: VibrationRecipe, forms: Forms) -> dict[str, Any] | None:
+def _generated(recipe: VibrationRecipe, forms: Forms, decision: dict[str, Any]) -> dict[str, Any] | None:
     """Delay in recordings of the physical generator, none of which was trained on."""
     if not recipe.corpus.generated:
         return None
@@ -301,4 +307,4 @@ def _generated(recipe: VibrationRecipe, forms: Forms) -> dict[str, Any] | None:
         (quantise.tflite_outputs(forms.tflite, examples.of(number)), one.condition["onset_s"])
         for number, one in enumerate(examples.recordings)
     ]
-    return faults.delays(streams, recipe.frontend.samples / recipe.frontend.rate_hz)
+    return faults.delays(streams, recipe.frontend.samples / recipe.frontend.rate_hz, **decision)
