@@ -41,7 +41,9 @@ type           frontend                                                   output
 
 A vibration model with ``envelope`` takes that many bands of the envelope's spectrum besides, 8 to 32. With
 ``orders``: true they follow the speed of the shaft, which the pipeline's configuration has. ``rate_hz`` is
-the rate it was trained at; the accelerometer's must be near.
+the rate it was trained at; the accelerometer's must be near. Its manifest may have a ``decision``:
+``window``, the outputs that are averaged, 1 to 16, and the averages ``threshold`` at which a label begins
+and ``clear`` below which it ends, which count unless the configuration has its own.
 """
 
 import hashlib
@@ -157,6 +159,10 @@ def input_size(manifest):
         if not hasattr(nn, "VibrationFrontEnd"):
             raise ValueError("model: this firmware has no vibration front end")
         envelope = _envelope(front)
+        if manifest.get("decision") is not None:
+            decision = _section(manifest, "decision")
+            _number(decision, "window", 1, 16)
+            _level(decision, "clear", _level(decision, "threshold", 1))
         return front["axes"] * (_number(front, "bands", 8, 32) + _STATISTICS + envelope)
     if kind == "image":
         _of_kind(front, kind)
@@ -170,9 +176,7 @@ def input_size(manifest):
         _number(decision, "hop_frames", 1, 255)
         _number(decision, "window", 1, 255)
         _number(decision, "refractory_ms", 0, 3600000)
-        threshold = decision.get("threshold")
-        if not isinstance(threshold, (int, float)) or not 0 < threshold <= 1:
-            raise ValueError("model: the manifest's threshold must be above 0 and at most 1")
+        _level(decision, "threshold", 1)
     return _number(front, "frames", 1, 255) * _CHANNELS
 
 
@@ -208,6 +212,14 @@ def _number(section, name, least, most):
     value = section.get(name)
     if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
         raise ValueError("model: the manifest's '%s' must be %d to %d" % (name, least, most))
+    return value
+
+
+def _level(section, name, most):
+    """A number above 0."""
+    value = section.get(name)
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 < value <= most:
+        raise ValueError("model: the manifest's %s must be above 0 and at most %g" % (name, most))
     return value
 
 

@@ -127,6 +127,7 @@ hold|vibration|int|2||[1, 255]|decisions in a row that it takes
 refractory_s|vibration camera|int|60||[0, 86400]|seconds between two events
 learn|vibration|int|60||[0, 65535]|decisions that make up what is normal here
 rpm|vibration|num|0||[0, 1000000]|revolutions of the shaft a minute, for models that follow it; 0: not known
+axis|vibration|choice|"z"|!|["x", "y", "z"]|axis of the accelerometer that a model of one axis is fed
 model|camera|text|"person"|!|[1, 32]|model that tells what is seen
 every_s|camera|int|10||[1, 86400]|seconds between two pictures
 threshold|camera|num|0.8||[0, 1]|score from which it counts"""

@@ -81,8 +81,9 @@ class Hysteresis:
 class Classes:
     """Which class it is, the first of them being the state of rest.
 
-    Scores are averaged over ``window`` outputs, missing ones counting as 0. A class other than rest begins as
-    :class:`Hysteresis` says, by its own average; while one is on, no other begins.
+    Scores are averaged over the last ``window`` outputs; nothing is decided before there are as many, so what
+    was on before a sleep does not end for lack of them. A class other than rest begins as :class:`Hysteresis`
+    says, by its own average; while one is on, no other begins.
 
     Args:
         classes: how many, at least 2.
@@ -107,7 +108,7 @@ class Classes:
         self._on = Hysteresis(threshold, clear, hold, refractory_s)
         self._history = bytearray(classes * window)
         self._sums = array("H", bytes(2 * classes))
-        self._row = 0
+        self._row = self._seen = 0
 
     def update(self, output, now):
         """Take in a model's output at ``now`` (s); True if the current class has changed."""
@@ -122,6 +123,10 @@ class Classes:
             if c > 1 and sums[c] > sums[best]:
                 best = c
         self._row = (self._row + 1) % self._window
+        if self._seen < self._window:
+            self._seen += 1
+            if self._seen < self._window:
+                return False
         watched = self.current or best
         score = sums[watched] / (255 * self._window)
         change = self._on.update(score, now)
@@ -134,8 +139,11 @@ class Classes:
         return change != 0
 
     def quiet(self):
-        """Whether nothing speaks for a change: what lasts and is reported must not keep the node awake."""
-        return not self._on.pending()
+        """Whether it has decided, and nothing speaks for a change.
+
+        What lasts and is reported must not keep the node awake.
+        """
+        return self._seen == self._window and not self._on.pending()
 
     def state(self):
         """8 bytes for :meth:`restore`; the history is not among them."""

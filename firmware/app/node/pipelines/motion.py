@@ -9,7 +9,7 @@ from array import array
 
 from micropython import const
 
-_FRAMES = const(32)  # handed on at a time
+FRAMES = 32  # handed on at a time
 _MARGIN_MS = const(4)
 _RETRY_MS = const(10000)  # after a fault
 
@@ -34,7 +34,7 @@ class Motion:
         self._faulty = False
         self._sensor = sensor
         self._users = users
-        self._buffer = array("h", bytes(6 * _FRAMES))
+        self._buffer = array("h", bytes(6 * FRAMES))
         self._at = 0
         for pipeline in users:
             pipeline.attach(sensor)
@@ -75,7 +75,7 @@ class Motion:
         while True:
             got = self._sensor.read_into(buffer, self._at)
             self._at += got
-            if self._at < _FRAMES:
+            if self._at < FRAMES:
                 break
             self._at = 0
             for pipeline in self._users:

@@ -3,19 +3,22 @@
 Without a model the features themselves, with a model whose output is an embedding that, are compared with
 what was normal at this place: the pipeline first learns for ``learn`` windows, kept on flash, then scores how
 far a window is from that, in standard deviations. A model with labels says which state it is in instead.
-Either way one event is reported for each change.
+Either way one event is reported for each change. A model of one axis is fed one of the accelerometer's.
 """
 
 import time
+from array import array
 
 import nn
 from micropython import const
 
 from node.pipelines import fitting
 from node.pipelines.decide import Classes, Hysteresis
+from node.pipelines.motion import FRAMES
 
 _AXES = const(3)
-_SURE = 0.8  # score at which a class begins, and below which it ends, unless the configuration says
+# Score at which a class begins, and below which it ends, unless the configuration or the manifest says.
+_SURE = 0.8
 _UNSURE = 0.6
 _NEAR = 0.05  # share by which a sensor's rate may differ from a model's: a fifth of a band
 
@@ -25,8 +28,8 @@ class Vibration:
 
     Args:
         about: ``name``, ``sensor``, ``model`` (a name or None), ``samples``, ``bands``, ``windows``,
-            ``threshold``, ``clear``, ``hold``, ``refractory_s``, ``learn``, ``rpm``. With a model,
-            ``samples`` and ``bands`` are those of its manifest.
+            ``threshold``, ``clear``, ``hold``, ``refractory_s``, ``learn``, ``rpm``, ``axis``. With a
+            model, ``samples`` and ``bands`` are those of its manifest.
         open_model: by name.
         rate_hz: of its accelerometer.
 
@@ -44,8 +47,11 @@ class Vibration:
         self._about = about
         self._model = None
         self._labels = self._classes = self._learned = None
+        self._axis = self._alone = None  # which one a model of one axis is fed, and its frames
+        self._enough = about["windows"]
         samples = about["samples"]
         bands = about["bands"]
+        axes = _AXES
         envelope = rpm = 0
         if about["model"] is not None:
             manifest, self._model = open_model(about["model"])
@@ -53,28 +59,32 @@ class Vibration:
             front = manifest["frontend"]
             samples = front["samples"]
             bands = front["bands"]
-            if front["axes"] != _AXES:
-                raise ValueError(
-                    "pipeline '%s': model '%s' wants one axis, the accelerometer has three"
-                    % (self.name, about["model"])
-                )
+            axes = front["axes"]
+            if axes == 1:
+                self._axis = "xyz".index(about["axis"])
+                self._alone = array("h", bytes(2 * FRAMES))
             envelope = front.get("envelope", 0)
             rpm = self._speed(front, rate_hz)
             if not manifest.get("embedding"):
                 self._labels = manifest["labels"]
-        self._front = nn.VibrationFrontEnd(samples, bands, _AXES, envelope)
+        self._front = nn.VibrationFrontEnd(samples, bands, axes, envelope)
         if rpm:
             self._front.speed(rate_hz, rpm)
         self._samples = samples
         if self._labels:
+            decision = manifest.get("decision") or {}
             threshold, clear = about["threshold"], about["clear"]
             if threshold > 1:
                 # That of distances from what is normal, which is what the configuration's defaults are for.
-                threshold, clear = _SURE, _UNSURE
+                threshold = decision.get("threshold", _SURE)
+                clear = decision.get("clear", _UNSURE)
             zero = self._model.output_zero_point
+            window = decision.get("window", 1)
             self._classes = Classes(
-                len(self._labels), zero, 1, threshold, clear, about["hold"], about["refractory_s"]
+                len(self._labels), zero, window, threshold, clear, about["hold"], about["refractory_s"]
             )
+            # Averages do not outlast deep sleep: one wake looks at as many windows as one decision takes.
+            self._enough = max(self._enough, window)
         else:
             from node.pipelines.normal import Normal
 
@@ -123,7 +133,7 @@ class Vibration:
     @property
     def done(self):
         """It has looked at as many windows as one wake of a "sample" plan is for."""
-        return self.windows >= self._about["windows"]
+        return self.windows >= self._enough
 
     def fed(self, buffer, now):
         """Take in frames; True if a window was completed."""
@@ -132,12 +142,21 @@ class Vibration:
                 if buffer[i] != buffer[i - _AXES]:
                     self.heard = True
                     break
-        if not self._front.feed(buffer):
+        if not self._front.feed(buffer if self._alone is None else self._picked(buffer)):
             return False
         self.due = True
         # The next window will lie where this one does.
         self.deadline = time.ticks_add(now, self._window_ms)
         return True
+
+    def _picked(self, buffer):
+        """One axis of ``FRAMES`` frames, in memory that is used again."""
+        alone = self._alone
+        at = self._axis
+        for i in range(FRAMES):
+            alone[i] = buffer[at]
+            at += _AXES
+        return alone
 
     def broken(self):
         """Samples were lost: the window begins anew."""
