@@ -86,6 +86,19 @@ def test_a_class_begins_by_its_average_and_ends_by_it():
     assert story(made, [REST, ONE, ONE, ONE, REST, REST, TWO, TWO]) == [(2, 1, 1.0), (4, 0, 0.5), (7, 2, 1.0)]
 
 
+def test_a_mean_of_too_few_outputs_decides_nothing():
+    made = Classes(3, -128, 3, 0.6, 0.4, 1, 0)
+    for now in (1000, 1001):
+        assert not made.update(ONE, now) and not made.quiet()
+    assert made.update(ONE, 1002) and made.quiet()
+    # After a sleep what was on goes on until there are outputs that say otherwise.
+    woken = Classes(3, -128, 3, 0.6, 0.4, 1, 0)
+    woken.restore(made.state())
+    assert story(woken, [ONE, ONE, ONE]) == [] and woken.current == 1
+    woken.restore(made.state())
+    assert story(woken, [REST, REST, REST]) == [(1, 0, 0.67)]
+
+
 def test_a_class_that_lasts_is_quiet_and_one_that_may_begin_is_not():
     made = Classes(3, -128, 1, 0.9, 0.6, 2, 0)
     made.update(ONE, 1000)

@@ -17,7 +17,10 @@ import json
 from node.model import input_size
 for front in json.loads({fronts!r}):
     try:
-        print(input_size({{'type': 'vibration', 'labels': ['good', 'bad'], 'frontend': front}}))
+        more = {{'decision': front.pop('decision')}} if 'decision' in front else {{}}
+        about = {{'type': 'vibration', 'labels': ['good', 'bad'], 'frontend': front}}
+        about.update(more)
+        print(input_size(about))
     except ValueError as e:
         print('refused', e)
 """
@@ -46,6 +49,7 @@ def test_features_are_counted_with_those_of_the_envelope():
         ("envelope", [7, 33, -8, True, False, "8", 8.5, None]),
         ("rate_hz", [0, -400, True, "400", [400]]),
         ("orders", [1, "yes", None]),
+        ("counts_per_g", [0, -1, 1e7, True, "2048"]),
         ("samples", [500, None]),
         ("axes", [2]),
     ],
@@ -54,6 +58,23 @@ def test_what_no_front_end_has_is_refused(key, values):
     said = sizes(*({key: value} for value in values))
     assert len(said) == len(values) and all(line.startswith("refused model: ") for line in said), said
     assert all(key in line for line in said)
+
+
+def test_a_decision_must_be_one_that_the_pipeline_can_make():
+    right = {"window": 16, "threshold": 1, "clear": 0.75}
+    assert sizes({"decision": right}, {"decision": None}) == ["57", "57"]
+    wrong = [
+        ("window", {"window": 0}),
+        ("window", {"window": 17}),
+        ("threshold", {"threshold": 1.01}),
+        ("threshold", {"threshold": True}),
+        ("clear", {"clear": 0}),
+        ("clear", {"threshold": 0.7, "clear": 0.71}),
+    ]
+    said = sizes(*({"decision": right | change} for _, change in wrong))
+    for (key, _), line in zip(wrong, said, strict=True):
+        assert line.startswith("refused model: ") and key in line
+    assert sizes({"decision": 4}, {"decision": {}})[0] == "refused model: the manifest has no 'decision'"
 
 
 def test_orders_need_an_envelope_and_a_rate():

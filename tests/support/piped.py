@@ -106,11 +106,11 @@ def streaming() -> bytes:
     return boxed(data, "kws", labels=["okay"], frontend=front, decision=decision)
 
 
-def shaking(**more: object) -> bytes:
+def shaking(decision: dict | None = None, **more: object) -> bytes:
     """A model of vibration: strong features are "shaking". ``more`` goes to its front end."""
-    data = level_model(3 * (19 + more.get("envelope", 0)), ((-30, -17), (30, 16)))
     front = {"kind": "vibration", "samples": 256, "bands": 16, "axes": 3, **more}
-    return boxed(data, "vibration", labels=["still", "shaking"], frontend=front)
+    data = level_model(front["axes"] * (19 + front.get("envelope", 0)), ((-30, -17), (30, 16)))
+    return boxed(data, "vibration", labels=["still", "shaking"], frontend=front, decision=decision)
 
 
 def bright() -> bytes:
@@ -138,6 +138,7 @@ def vibration(model: str | None = None, **more: object) -> dict:
     return (
         about
         | {"windows": 1, "threshold": 3.0, "clear": 2.0, "hold": 2, "refractory_s": 5, "learn": 8, "rpm": 0}
+        | {"axis": "z"}
         | more
     )
 

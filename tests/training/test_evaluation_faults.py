@@ -63,6 +63,28 @@ def test_the_delay_is_that_of_the_devices_decision():
     assert faults.delays([(slow, 4.0)], 2.0, threshold=0.95)["found"] == 0
 
 
+def test_the_delay_is_longer_where_more_windows_are_averaged():
+    scores = _scores(*[0] * 4, *[0.95] * 8)
+    alone, mean = (faults.delays([(scores, 8.0)], 2.0, window=window)["median_s"] for window in (1, 4))
+    # Two in a row, of windows and of means over four of them.
+    assert (alone, mean) == (4.0, 10.0)
+
+
+def test_the_threshold_is_the_best_on_validation_and_the_usual_one_where_it_does_not_tell():
+    recording, y = np.repeat([0, 1, 2], 8), np.repeat([0, 1, 2], 8)
+    sure = np.eye(3)[y]
+    assert faults.settle(sure, y, recording, 4) == {"window": 4, "threshold": 0.8, "clear": 0.6}
+    # Means of the first class reach 0.6 for another, those of the others fall to 0.75.
+    mixed = np.where(y[:, None] == 0, [0.4, 0.6, 0.0], 0.25 * (1 - sure) + 0.75 * sure)
+    mixed[:, 0] = np.where(y == 0, 0.4, 0.25)
+    found = faults.settle(mixed, y, recording, 8)
+    assert found == {"window": 8, "threshold": 0.75, "clear": 0.562}
+    # Single windows that are wrong do not count for more than their share of a mean.
+    one = sure.copy()
+    one[[9, 13]] = [1, 0, 0]
+    assert faults.settle(one, y, recording, 4)["threshold"] == 0.75
+
+
 def test_an_alarm_before_the_onset_is_false():
     found = faults.delays([(_scores(0.9, 0.9, 0, 0), 6.0), (_scores(0, 0, 0, 0.9, 0.9), 6.0)], 2.0)
     assert (found["streams"], found["early"], found["found"], found["median_s"]) == (2, 1, 1, 4.0)

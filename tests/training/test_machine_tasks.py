@@ -14,6 +14,8 @@ from cicada.training import container, vibrations
 from cicada.training import recipe as recipes
 from cicada.training.corpora.base import SPLITS
 from cicada.training.corpora.machines import Machines
+from cicada.training.corpora.signals import COUNTS_PER_G
+from cicada.training.evaluation.faults import THRESHOLDS
 from cicada.training.tasks import anomaly, vibration
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
@@ -59,7 +61,11 @@ def test_a_recipe_for_faults_ends_in_a_container(faults_run):
     recipe, metrics, folder = faults_run
     about, model = container.unpack((folder / "out" / "faults.cmod").read_bytes())
     assert about["type"] == "vibration" and about["labels"] == FAULTS["labels"]
-    assert about["frontend"] == {"kind": "vibration", **FRONT}
+    assert about["frontend"] == {"kind": "vibration", "counts_per_g": COUNTS_PER_G, **FRONT}
+    assert about["decision"] == metrics["decision"] and about["decision"]["window"] == 4
+    assert (
+        about["decision"]["threshold"] in THRESHOLDS and metrics["test"]["delay"]["generated"]["window"] == 4
+    )
     assert about["recipe"] == metrics["hash"] == recipes.digest(recipe)
     assert bytes(model) == (folder / "out" / "faults.cpm").read_bytes()
     assert metrics == json.loads((folder / "out" / "metrics.json").read_text())
@@ -90,6 +96,7 @@ def test_a_recipe_for_anomalies_ends_in_a_container(strange_run):
     assert about["type"] == "vibration" and about["labels"] == ["normal", "anomaly"]
     assert about["recipe"] == recipes.digest(recipe)
     assert len(model) < 20480
+    assert about["decision"] == {"window": 4, "threshold": 0.8, "clear": 0.6}
     assert set(metrics["test"]["kinds"]) == {"inner", "outer"}
     assert metrics["validation"]["false_alarms"] < 0.2
 

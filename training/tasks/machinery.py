@@ -17,6 +17,7 @@ from cicada.tools.stages import hash_files, key, publish, stage
 from cicada.training import artefacts, quantise
 from cicada.training.artefacts import Forms
 from cicada.training.corpora.machines import Machines
+from cicada.training.corpora.signals import COUNTS_PER_G
 from cicada.training.evaluation import faults
 from cicada.training.recipe import AnomalyRecipe, VibrationFrontEnd, VibrationRecipe, digest, task
 from cicada.training.result import encoded
@@ -169,6 +170,7 @@ def write(
             "bands": front.bands,
             "axes": front.axes,
             "rate_hz": front.rate_hz,
+            "counts_per_g": COUNTS_PER_G,
             **({"envelope": front.envelope} if front.envelope else {}),
             **({"orders": True} if front.orders else {}),
         },

@@ -33,15 +33,16 @@ type           frontend                                                   output
 ``vad``        the same                                                   a score for each of ``labels``, the
                                                                           first of which is silence
 ``vibration``  ``kind`` = "vibration", ``samples``, ``bands``, ``axes``;  a score for each of ``labels``, the
-               may have ``envelope``, ``rate_hz``, ``orders``             first of which is how it should be;
-                                                                          any number with ``embedding``: true
+               may have ``envelope``, ``rate_hz``, ``orders``,            first of which is how it should be;
+               ``counts_per_g``                                           any number with ``embedding``: true
 ``image``      ``kind`` = "image", ``width``, ``height``                  a score for each of ``labels``, the
                                                                           first of which is nothing to report
 =============  =========================================================  ====================================
 
 A vibration model with ``envelope`` takes that many bands of the envelope's spectrum besides, 8 to 32. With
 ``orders``: true they follow the speed of the shaft, which the pipeline's configuration has. ``rate_hz`` is
-the rate it was trained at; the accelerometer's must be near. Its manifest may have a ``decision``:
+the rate it was trained at; the accelerometer's must be near. ``counts_per_g`` is the scale it was trained
+at; levels of a sensor of another scale are moved to it. Its manifest may have a ``decision``:
 ``window``, the outputs that are averaged, 1 to 16, and the averages ``threshold`` at which a label begins
 and ``clear`` below which it ends, which count unless the configuration has its own.
 """
@@ -185,6 +186,8 @@ def _envelope(front):
     rate = front.get("rate_hz")
     if rate is not None and (isinstance(rate, bool) or not isinstance(rate, (int, float)) or not rate > 0):
         raise ValueError("model: the manifest's 'rate_hz' must be above 0")
+    if front.get("counts_per_g") is not None:
+        _level(front, "counts_per_g", 1000000)
     envelope = front.get("envelope", 0)
     if envelope != 0 or isinstance(envelope, bool):
         envelope = _number(front, "envelope", 8, 32)

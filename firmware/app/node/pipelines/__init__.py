@@ -50,7 +50,7 @@ def make(about, open_model, sensors, board):
             return None
         from node.pipelines.vibration import Vibration
 
-        return Vibration(about, open_model, sensor.rate_hz)
+        return Vibration(about, open_model, sensor)
     if kind == "camera":
         from node.drivers.camera import Camera as Driver
         from node.pipelines.camera import Camera

@@ -6,6 +6,7 @@ far a window is from that, in standard deviations. A model with labels says whic
 Either way one event is reported for each change. A model of one axis is fed one of the accelerometer's.
 """
 
+import math
 import time
 from array import array
 
@@ -31,7 +32,7 @@ class Vibration:
             ``threshold``, ``clear``, ``hold``, ``refractory_s``, ``learn``, ``rpm``, ``axis``. With a
             model, ``samples`` and ``bands`` are those of its manifest.
         open_model: by name.
-        rate_hz: of its accelerometer.
+        sensor: its accelerometer, of :mod:`node.drivers`.
 
     Attributes:
         sensor: its accelerometer's name.
@@ -41,7 +42,7 @@ class Vibration:
         ValueError: the model is for something else, or for another rate, or needs a speed that is not known.
     """
 
-    def __init__(self, about, open_model, rate_hz):
+    def __init__(self, about, open_model, sensor):
         self.name = about["name"]
         self.sensor = about["sensor"]
         self._about = about
@@ -49,6 +50,8 @@ class Vibration:
         self._labels = self._classes = self._learned = None
         self._axis = self._alone = None  # which one a model of one axis is fed, and its frames
         self._enough = about["windows"]
+        self._levels = None  # with a model of another scale: its features, moved by so many steps
+        self._louder = 0
         samples = about["samples"]
         bands = about["bands"]
         axes = _AXES
@@ -64,12 +67,20 @@ class Vibration:
                 self._axis = "xyz".index(about["axis"])
                 self._alone = array("h", bytes(2 * FRAMES))
             envelope = front.get("envelope", 0)
-            rpm = self._speed(front, rate_hz)
+            rpm = self._speed(front, sensor.rate_hz)
             if not manifest.get("embedding"):
                 self._labels = manifest["labels"]
         self._front = nn.VibrationFrontEnd(samples, bands, axes, envelope)
         if rpm:
-            self._front.speed(rate_hz, rpm)
+            self._front.speed(sensor.rate_hz, rpm)
+        if self._model is not None and front.get("counts_per_g"):
+            # Spectrum and level are 12 steps for twice the amplitude.
+            ratio = front["counts_per_g"] * sensor.g_per_count
+            self._louder = round(12 * math.log(ratio) / math.log(2))
+            if self._louder:
+                self._levels = array("b", self._front.features)
+                self._span = len(self._levels) // axes
+                self._scaled = bands + 1
         self._samples = samples
         if self._labels:
             decision = manifest.get("decision") or {}
@@ -88,7 +99,7 @@ class Vibration:
         else:
             from node.pipelines.normal import Normal
 
-            vector = self._front.features if self._model is None else self._model.invoke(self._front.features)
+            vector = self._front.features if self._model is None else self._model.invoke(self._features())
             self._learned = Normal(self.name, len(vector), about["learn"])
             self._watch()
         self.emit = None
@@ -166,7 +177,7 @@ class Vibration:
         """Look at one window; True if something was reported."""
         self.due = False
         began = time.ticks_ms()
-        vector = self._front.features
+        vector = self._features()
         if self._model is not None:
             vector = self._model.invoke(vector)
             self.inferences += 1
@@ -175,6 +186,19 @@ class Vibration:
         self.windows += 1
         self.ran = True
         return told
+
+    def _features(self):
+        """Those of the window, as a sensor of the model's scale would have made them."""
+        features = self._front.features
+        levels = self._levels
+        if levels is None:
+            return features
+        for i in range(len(levels)):
+            value = features[i]
+            if i % self._span < self._scaled:
+                value = max(-128, min(127, value + self._louder))
+            levels[i] = value
+        return levels
 
     def _classify(self, scores):
         classes = self._classes
