@@ -100,7 +100,7 @@ def _report(console: Console, result: Result, corpus: Corpus, twin: Twin) -> int
     table.add_row("inference", f"{inference} (estimated, not run on hardware)")
     stream = result.metrics["listening"]["test"]
     table.add_row(
-        "on a dense stream",
+        "listening",
         f"{stream['detected']} of {stream['wanted']} words detected, {stream['false_accepts']} false in "
         f"{stream['hours'] * 60:.0f} min of test speakers and noise",
     )
@@ -112,6 +112,7 @@ def _report(console: Console, result: Result, corpus: Corpus, twin: Twin) -> int
         table.add_row(f"battery {title}", f"{hours / 24:.1f} days on a {board.BATTERY['title']}")
     for path in [*result.pictures, picture]:
         table.add_row("picture", _short(path))
+    table.add_row("report", _short(_OUT / "report.html"))
     table.add_row("C array", _short(_OUT / "kws_model.c"))
     console.print(table)
     console.print(_engines(result))
