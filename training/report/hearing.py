@@ -59,7 +59,7 @@ def write(
         _accuracy(folder, metrics, run.labels),
         _listening(folder, metrics),
         *([_noise(folder, metrics)] if "noise" in metrics else []),
-        Section("Cost", tables=[_size(metrics), budget.table(spent)]),
+        Section("Cost", tables=[budget.size(metrics["model"]), budget.table(spent)]),
         Section(
             "What it got wrong",
             "Clips of the test speakers, the surest mistakes first. Pictures show the features that the model"
@@ -157,17 +157,7 @@ def _noise(folder: Path, metrics: dict[str, Any]) -> Section:
 
 def _spent(run: Run, metrics: dict[str, Any]) -> list[budget.Cost]:
     cycles = budget.audio_cycles(run.window.step_ms)
-    return budget.costs(metrics["model"]["instructions"], 1000 / run.pace.hop_ms, cycles)
-
-
-def _size(metrics: dict[str, Any]) -> Table:
-    model = metrics["model"]
-    rows = [
-        [name, f"{form['bytes']:,}", f"{form['arena']:,}", f"{model['macs']:,}", f"{model['macs_per_s']:,}"]
-        for name, form in model["forms"].items()
-    ]
-    columns = ["engine", "bytes", "arena", "MACs an inference", "MACs a second"]
-    return Table(columns, rows, "The model", "TFLM's arena is that of a 64-bit host.")
+    return budget.costs(metrics["model"]["instructions"], 1000 / run.pace.hop_ms, cycles, "microphone_on")
 
 
 def _wrong(run: Run, test: Windows, outputs: np.ndarray) -> list[Example]:

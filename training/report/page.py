@@ -46,12 +46,14 @@ class Example:
         png: the picture's bytes.
         wav: the sound's bytes, if it can be heard.
         note: more about it.
+        drawn: whether the picture is a drawing rather than an image whose pixels are to be seen.
     """
 
     title: str
     png: bytes
     wav: bytes | None = None
     note: str = ""
+    drawn: bool = False
 
     @property
     def picture(self) -> str:

@@ -25,6 +25,7 @@ from cicada.training.corpora.machines import Machines, Recording
 from cicada.training.evaluation import compare, faults
 from cicada.training.fit import fit
 from cicada.training.recipe import AnomalyRecipe
+from cicada.training.report import machines as report
 from cicada.training.tasks import machinery
 from cicada.training.vibrations import Examples
 
@@ -220,11 +221,13 @@ def _make(
     outputs = compare.forms(test.x[rows], forms.tflite, forms.packed.blob, detector.model)
     on_validation = machinery.share(quantise.tflite_outputs(forms.tflite, validation.x))[:, 1]
     found = judge(integer)
+    streams = machinery.onsets(test, [kind in recipe.normal for kind in kinds], front, forms)
+    delay = faults.delays(streams, front.samples / front.rate_hz, **decision) if streams else None
     results = {
         "test": {
             **found,
             "float": judge(floating.astype(np.float64)),
-            "delay": machinery.onset(test, [kind in recipe.normal for kind in kinds], front, forms, decision),
+            "delay": delay,
             "forms": compare.compare(outputs, faulty[rows], test.recording[rows]),
         },
         "validation": {
@@ -233,7 +236,7 @@ def _make(
         },
     }
     (folder / "history.json").write_text(json.dumps(history))
-    machinery.write(
+    metrics = machinery.write(
         recipe,
         folder,
         digested,
@@ -248,3 +251,5 @@ def _make(
             "at the threshold": f"{found['false_alarms']:.1%} false alarms, {found['detected']:.1%} detected",
         },
     )
+    onsets = {"recorded": streams} if streams else {}
+    report.write_anomalies(recipe, folder, metrics, history, report.Judged(test, integer), onsets)

@@ -89,7 +89,8 @@ class Run(Making):
             "source": self.gallery.source,
             "recipe": digest(self.recipe),
             "code": code(*names, "tasks/image", "tasks/seeing")
-            + hash_files([PACKAGE / "pack", PACKAGE / "evaluation", FIRMWARE / "engine" / "runtime"])
+            + hash_files([PACKAGE / name for name in ("pack", "evaluation", "report")])
+            + hash_files([FIRMWARE / "engine" / "runtime"])
             + hash_files([ROOT / "tools" / f"{name}.py" for name in ("tflm", "packed")]),
             "packages": versions("cicada", "tflite-micro", "matplotlib", "scikit-learn"),
         }

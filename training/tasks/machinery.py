@@ -93,7 +93,10 @@ def made(
         "corpus": corpus.fingerprint,
         "code": hash_files(sorted(_PACKAGE.glob("*.py")))
         + hash_files(
-            [_PACKAGE / name for name in ("architectures", "corpora", "evaluation", "pack", "tasks")]
+            [
+                _PACKAGE / name
+                for name in ("architectures", "corpora", "evaluation", "pack", "report", "tasks")
+            ]
         )
         + hash_files([FIRMWARE / "engine" / "vibration", FIRMWARE / "engine" / "runtime", faults.DECIDE])
         + hash_files([ROOT / "tools" / "vibration.py"]),
@@ -111,29 +114,27 @@ def made(
     return metrics
 
 
-def onset(
+def onsets(
     examples: Examples,
     normal: Sequence[bool],
     front: VibrationFrontEnd,
     forms: Forms,
-    decision: Mapping[str, Any],
-) -> dict[str, Any] | None:
-    """Detection delay in streams that are put together: normal windows, then those of a recorded fault.
+) -> list[tuple[np.ndarray, float]]:
+    """Streams that are put together: scores of normal windows, then those of a recorded fault.
 
     Args:
         examples: of the test.
         normal: for each recording, whether it has no fault.
         front: for the length of a window.
         forms: the model; its first class is normal.
-        decision: of its manifest.
 
     Returns:
-        as :func:`cicada.training.evaluation.faults.delays`; None if one of the two is missing.
+        as :func:`cicada.training.evaluation.faults.delays` takes them; none if one of the two is missing.
     """
     before = [number for number, there in enumerate(normal) if there]
     after = [number for number, there in enumerate(normal) if not there]
     if not before or not after:
-        return None
+        return []
     window_s = front.samples / front.rate_hz
     quiet = [quantise.tflite_outputs(forms.tflite, examples.of(number)[:_BEFORE]) for number in before]
     streams = []
@@ -141,7 +142,7 @@ def onset(
         first = quiet[turn % len(quiet)]
         then = quantise.tflite_outputs(forms.tflite, examples.of(number)[:_AFTER])
         streams.append((np.concatenate([first, then]), len(first) * window_s))
-    return faults.delays(streams, window_s, **decision)
+    return streams
 
 
 def write(
@@ -155,8 +156,8 @@ def write(
     source: str,
     results: Mapping[str, Any],
     summary: Mapping[str, str],
-) -> None:
-    """Write the model's files and ``metrics.json``."""
+) -> dict[str, Any]:
+    """Write the model's files and ``metrics.json``; returns the content of the latter."""
     front, engine = recipe.frontend, artefacts.ENGINES[recipe.engine]
     cost = forms.figures(engine, front.rate_hz / front.samples)
     about = {
@@ -198,3 +199,4 @@ def write(
     }
     artefacts.write(folder, recipe.name, forms, engine, about)
     (folder / "metrics.json").write_bytes(encoded(metrics))
+    return metrics

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cicada.tools.packed import PackedModel
-from cicada.training import artefacts, evaluate, figures
+from cicada.training import artefacts, evaluate
 from cicada.training.artefacts import Forms
 from cicada.training.evaluation.intervals import bootstrap
 from cicada.training.recipe import digest
+from cicada.training.report import seeing as page
 from cicada.training.result import encoded
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def measure(run: Run, folder: Path, digested: str) -> None:
 
     Args:
         run: the recipe's run.
-        folder: to fill: the model's files, ``metrics.json`` and the pictures of curves and confusion.
+        folder: to fill: the model's files, ``metrics.json`` and the report with its pictures.
         digested: hash of everything that the result depends on.
     """
     recipe, gallery = run.recipe, run.gallery
@@ -73,9 +74,8 @@ def measure(run: Run, folder: Path, digested: str) -> None:
     }
     artefacts.write(folder, recipe.name, forms, engine, about)
     (folder / "metrics.json").write_bytes(encoded(metrics))
-    figures.curves(folder / "curves.png", json.loads((run.trained / "history.json").read_text()))
-    matrix = np.array(reports["tflm"]["confusion"])
-    figures.confusion(folder / "confusion.png", matrix, gallery.labels, "INT8 under TFLM, test pictures")
+    history = json.loads((run.trained / "history.json").read_text())
+    page.write(recipe, folder, metrics, history, test, gallery.of("test"), outputs["packed"])
 
 
 def report(

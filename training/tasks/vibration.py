@@ -24,6 +24,7 @@ from cicada.training.corpora.machines import Machines, Recording
 from cicada.training.evaluation import compare, faults
 from cicada.training.fit import fit
 from cicada.training.recipe import VibrationRecipe
+from cicada.training.report import machines as report
 from cicada.training.tasks import machinery
 from cicada.training.vibrations import Examples
 
@@ -222,7 +223,7 @@ def _make(
     made = vibrations.generated(front, count, recipe.seed).recordings if count else []
     generated = vibrations.extract([one for one in made if one.label in recipe.labels], front)
     leaky = splits.assign(chosen, "window", recipe.seed)
-    tested, forms = [], None
+    tested, judgements, forms = [], [], None
     for number, split in enumerate([*dealt, leaky]):
         last = number == len(dealt)
         fold = Fold(recipe, split, generated, machinery.checkpoint(digested, number))
@@ -232,7 +233,9 @@ def _make(
         if last:
             break
         blob = fold.quantised(model)
-        judged["int8"] = fold.judge(machinery.share(quantise.tflite_outputs(blob, x)))
+        integer = machinery.share(quantise.tflite_outputs(blob, x))
+        judged["int8"] = fold.judge(integer)
+        judgements.append(report.Judged(fold.examples["test"], integer))
         tested.append({**judged, "bearings": sorted({one.bearing for one in split["test"]})})
         if number == 0:
             forms, first = Forms(blob), fold
@@ -243,11 +246,10 @@ def _make(
             known = fold.examples["validation"]
             validation = machinery.share(quantise.tflite_outputs(blob, known.x))
             decision = faults.settle(validation, fold.y("validation"), known.recording, recipe.decide.windows)
-            onset = {
-                "recorded": _recorded(fold, forms, decision),
-                "generated": _generated(recipe, forms, decision),
-            }
+            onsets = {"recorded": _recorded(fold, forms), "generated": _generated(recipe, forms)}
+            onsets = {name: streams for name, streams in onsets.items() if streams}
     assert forms is not None
+    window_s = recipe.frontend.samples / recipe.frontend.rate_hz
     test = {
         "folds": tested,
         "macro_f1": float(np.mean([one["int8"]["macro_f1"] for one in tested])),
@@ -269,10 +271,10 @@ def _make(
             )
         ),
         "leaky": judged["float"]["macro_f1"],
-        "delay": {name: value for name, value in onset.items() if value},
+        "delay": {name: faults.delays(streams, window_s, **decision) for name, streams in onsets.items()},
         "forms": pairs,
     }
-    machinery.write(
+    metrics = machinery.write(
         recipe,
         folder,
         digested,
@@ -288,23 +290,23 @@ def _make(
             "leaky split": f"{test['leaky']:.3f} a window: what not to believe",
         },
     )
+    report.write_faults(recipe, folder, metrics, first.history, judgements, onsets)
 
 
-def _recorded(fold: Fold, forms: Forms, decision: dict[str, Any]) -> dict[str, Any] | None:
-    """Delay where recordings of a fault follow windows of the sound machine; both from the test."""
+def _recorded(fold: Fold, forms: Forms) -> list[tuple[np.ndarray, float]]:
+    """Scores where recordings of a fault follow windows of the sound machine; both from the test."""
     examples = fold.examples["test"]
     kinds = [one.label == fold.recipe.labels[0] for one in examples.recordings]
-    return machinery.onset(examples, kinds, fold.recipe.frontend, forms, decision)
+    return machinery.onsets(examples, kinds, fold.recipe.frontend, forms)
 
 
-def _generated(recipe: VibrationRecipe, forms: Forms, decision: dict[str, Any]) -> dict[str, Any] | None:
-    """Delay in recordings of the physical generator, none of which was trained on."""
+def _generated(recipe: VibrationRecipe, forms: Forms) -> list[tuple[np.ndarray, float]]:
+    """Scores of recordings of the physical generator, none of which was trained on."""
     if not recipe.corpus.generated:
-        return None
+        return []
     made = vibrations.generated(recipe.frontend, _ONSETS, recipe.seed + 1000, onset=True).recordings
     examples = vibrations.extract([one for one in made if one.label != recipe.labels[0]], recipe.frontend)
-    streams = [
+    return [
         (quantise.tflite_outputs(forms.tflite, examples.of(number)), one.condition["onset_s"])
         for number, one in enumerate(examples.recordings)
     ]
-    return faults.delays(streams, recipe.frontend.samples / recipe.frontend.rate_hz, **decision)
