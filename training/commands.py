@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 def add_parser(commands: Any) -> None:
     """Add ``train``."""
-    parser = commands.add_parser("train", help="a recipe -> INT8 model, C array, report")
+    # A list of all options would not leave room on a screen for what they do.
+    parser = commands.add_parser(
+        "train", help="a recipe -> INT8 model, C array, report", usage="cicada train [RECIPE] [OPTION ...]"
+    )
     parser.add_argument(
         "recipe",
         nargs="?",
@@ -32,7 +35,9 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--data", type=Path, metavar="FOLDER", help="recordings; before the recipe's own")
     parser.add_argument("--words", metavar="A,B", help="other words than the recipe's")
     parser.add_argument("--seed", type=int, metavar="N", help="another seed than the recipe's")
-    parser.add_argument("--engine", choices=["packed", "tflm"], help="what is to run the model")
+    parser.add_argument(
+        "--engine", choices=["packed", "tflm"], metavar="NAME", help="what runs the model: packed or tflm"
+    )
     parser.add_argument(
         "--set",
         action="append",
@@ -41,7 +46,15 @@ def add_parser(commands: Any) -> None:
         help="another value, as in TOML: train.epochs=10",
     )
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="for the artefacts (default: build/NAME)")
-    parser.add_argument("--dry-run", action="store_true", help="say how much work and how large a model")
+    instead = parser.add_mutually_exclusive_group()
+    instead.add_argument("--dry-run", action="store_true", help="say how long, and how large a model")
+    instead.add_argument(
+        "--search",
+        type=_count,
+        metavar="N",
+        help="try N sizes of the model, trained for a quarter of the epochs",
+    )
+    instead.add_argument("--compare", action="store_true", help="what each way of compression buys (words)")
     parser.add_argument("--tiny", action="store_true", help="cut down to seconds, to see that it works")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     parser.set_defaults(run=train)
@@ -66,17 +79,55 @@ def train(options: argparse.Namespace) -> int:
     task = task_of(recipe)
     if options.tiny:
         recipe = task.tiny(recipe)
-    if options.dry_run:
-        plan = task.plan(recipe, options.data)
-        print(json.dumps(plan, indent=1) if options.json else _plan_text(recipe, plan))
-        return 0
     out = options.out or BUILD / recipe.name
+    if options.dry_run:
+        _dry_run(options, recipe, task)
+        return 0
+    if options.search is not None:
+        _search(options, recipe, out)
+        return 0
+    if options.compare:
+        from cicada.training import trials
+
+        print(trials.compared(recipe, options.data, out), end="")
+        return 0
     metrics = task.run(recipe, options.data, out)
     if options.json:
         print(json.dumps(metrics, indent=1, sort_keys=True))
     else:
         Console(highlight=False).print(_summary(recipe, metrics, out))
     return 0
+
+
+def _count(text: str) -> int:
+    """A number of things, 1 or more."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+    return number
+
+
+def _dry_run(options: argparse.Namespace, recipe: Recipe, task: ModuleType) -> None:
+    plan = task.plan(recipe, options.data)
+    from cicada.training import duration  # after the plan: TensorFlow takes seconds, bad recordings do not
+
+    minutes = duration.estimate(recipe, options.data, plan)
+    if options.json:
+        print(json.dumps({**plan, "minutes": minutes}, indent=1))
+    else:
+        print(_plan_text(recipe, {**plan, "minutes": duration.text(minutes)}))
+
+
+def _search(options: argparse.Namespace, recipe: Recipe, out: Path) -> None:
+    from cicada.training import trials
+
+    content = trials.find(recipe, options.search, options.data, out / "search")
+    if options.json:
+        print(json.dumps(content, indent=1, sort_keys=True))
+        return
+    console = Console(highlight=False)
+    console.print(trials.front(recipe, content))
+    console.print(f"all sizes, their model tables and a picture: {_short(out / 'search')}", soft_wrap=True)
 
 
 def _results(options: argparse.Namespace) -> int:

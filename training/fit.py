@@ -57,31 +57,9 @@ def fit(
         UserError: the loss is not a number any more.
     """
     tf = backend.tensorflow()
-    import keras
-
+    learn, optimizer = learner(model, loss, train, steps)
     total = train.epochs * steps
-    warmup = min(train.warmup, total // 4)
-    rate = keras.optimizers.schedules.CosineDecay(
-        train.rate / 30, total - warmup, alpha=0.003, warmup_target=train.rate, warmup_steps=warmup
-    )
-    optimizer = keras.optimizers.AdamW(
-        rate,
-        weight_decay=train.decay,
-        global_clipnorm=train.clip or None,
-        use_ema=train.average > 0,
-        ema_momentum=train.average or 0.99,
-    )
-    optimizer.build(model.trainable_variables)
     variables = [*model.variables, *optimizer.variables]
-
-    @tf.function(reduce_retracing=True)
-    def learn(inputs, *targets):
-        with tf.GradientTape() as tape:
-            value, figures = loss(model(inputs, training=True), *targets)
-        gradients = tape.gradient(value, model.trainable_variables)
-        optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
-        return {"loss": value, **figures}
-
     history = _resume(checkpoint, variables)
     with progress.bar(what, total) as advance:
         if history:
@@ -106,6 +84,46 @@ def fit(
     if train.average > 0:
         optimizer.finalize_variable_values(model.trainable_variables)
     return history
+
+
+def learner(
+    model: keras.Model, loss: Loss, train: Train, steps: int
+) -> tuple[Callable[..., dict[str, Any]], keras.Optimizer]:
+    """What does one step of a training, and the optimizer behind it.
+
+    Args:
+        model, loss, train, steps: as :func:`fit`.
+
+    Returns:
+        ``learn(inputs, *targets) -> {"loss": value, ...}``, which changes the model's weights; it is traced
+        when it is called first, which takes seconds.
+    """
+    tf = backend.tensorflow()
+    import keras
+
+    total = train.epochs * steps
+    warmup = min(train.warmup, total // 4)
+    rate = keras.optimizers.schedules.CosineDecay(
+        train.rate / 30, total - warmup, alpha=0.003, warmup_target=train.rate, warmup_steps=warmup
+    )
+    optimizer = keras.optimizers.AdamW(
+        rate,
+        weight_decay=train.decay,
+        global_clipnorm=train.clip or None,
+        use_ema=train.average > 0,
+        ema_momentum=train.average or 0.99,
+    )
+    optimizer.build(model.trainable_variables)
+
+    @tf.function(reduce_retracing=True)
+    def learn(inputs, *targets):
+        with tf.GradientTape() as tape:
+            value, figures = loss(model(inputs, training=True), *targets)
+        gradients = tape.gradient(value, model.trainable_variables)
+        optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
+        return {"loss": value, **figures}
+
+    return learn, optimizer
 
 
 class _Averaged:

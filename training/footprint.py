@@ -34,7 +34,7 @@ def figures(recipe: Recipe) -> dict[str, Any]:
             or it is one for anomalies, whose layers depend on the training data.
     """
     architecture, options = resolve(recipe.model, recipe)
-    shape, classes, per_s = _outside(recipe)
+    shape, classes, per_s = outside(recipe)
     try:
         model = network(architecture, options, shape, classes, recipe.seed)
     except ValueError as error:  # of Keras: a layer would have no output
@@ -88,8 +88,12 @@ def untrained(model: keras.Model, seed: int) -> bytes:
     return quantise.convert(model, noise.astype(np.int8))
 
 
-def _outside(recipe: Recipe) -> tuple[tuple[int, int], int, float | None]:
-    """Rows and columns of the model's input, classes of its output, and inferences a second if known."""
+def outside(recipe: Recipe) -> tuple[tuple[int, int], int, float | None]:
+    """Rows and columns of the model's input, classes of its output, and inferences a second if known.
+
+    Raises:
+        UserError: it is for anomalies.
+    """
     if isinstance(recipe, KeywordRecipe):
         front = recipe.frontend
         per_s = 1000 / (recipe.decide.hop_frames * front.step_ms)

@@ -13,7 +13,7 @@ import numpy as np
 
 from cicada.tools.paths import FIRMWARE, ROOT
 from cicada.tools.stages import hash_files, stage
-from cicada.training import artefacts, features, footprint, lesson
+from cicada.training import artefacts, features, footprint, lesson, quantise
 from cicada.training.architectures import resolve
 from cicada.training.artefacts import Forms
 from cicada.training.corpora.base import SPLITS, Corpus
@@ -259,6 +259,22 @@ def run(recipe: KeywordRecipe, data: Path | None, out: Path, cache: Path | None 
     )
     result.save()
     return metrics
+
+
+def validated(
+    recipe: KeywordRecipe, data: Path | None, cache: Path | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Train, and ask the INT8 model about the validation speakers' windows; a search chooses by it.
+
+    Returns:
+        its outputs ``int8[n, classes]`` (those of whole windows if it streams) and the classes ``int64[n]``.
+
+    Raises:
+        UserError: as :func:`run`, but for the budget, which is not looked at.
+    """
+    opened = open_run(recipe, data, cache)
+    windows = opened.windows("validation")
+    return quantise.tflite_outputs(opened.forms()[0].tflite, windows.x), windows.y
 
 
 def tiny(recipe: KeywordRecipe) -> KeywordRecipe:
