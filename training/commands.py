@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -87,9 +88,7 @@ def train(options: argparse.Namespace) -> int:
         _search(options, recipe, out)
         return 0
     if options.compare:
-        from cicada.training import trials
-
-        print(trials.compared(recipe, options.data, out), end="")
+        _compare(options, recipe, out)
         return 0
     metrics = task.run(recipe, options.data, out)
     if options.json:
@@ -128,6 +127,16 @@ def _search(options: argparse.Namespace, recipe: Recipe, out: Path) -> None:
     console = Console(highlight=False)
     console.print(trials.front(recipe, content))
     console.print(f"all sizes, their model tables and a picture: {_short(out / 'search')}", soft_wrap=True)
+
+
+def _compare(options: argparse.Namespace, recipe: Recipe, out: Path) -> None:
+    from cicada.training import trials
+
+    rows = trials.compared(recipe, options.data, out)
+    if options.json:
+        print(json.dumps([asdict(row) for row in rows], indent=1))
+    else:
+        print((out / "compression.md").read_text(encoding="utf-8"), end="")
 
 
 def _results(options: argparse.Namespace) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from rich.table import Table
@@ -14,6 +14,9 @@ from cicada.tools.errors import UserError
 from cicada.tools.stages import write_atomic
 from cicada.training import evaluate, search
 from cicada.training.recipe import Budget, KeywordRecipe, Recipe, task
+
+if TYPE_CHECKING:
+    from cicada.training.compress.compare import Row
 
 # A trial's training: this share of the recipe's epochs, but no fewer than this unless the recipe has fewer.
 _SHARE, _LEAST = 4, 4
@@ -107,11 +110,8 @@ def front(recipe: Recipe, content: Mapping[str, Any]) -> Table:
     return table
 
 
-def compared(recipe: Recipe, data: Path | None, out: Path, cache: Path | None = None) -> str:
-    """Make a model of words in every way of compression; write ``out/compression.md``.
-
-    Returns:
-        the table in it.
+def compared(recipe: Recipe, data: Path | None, out: Path, cache: Path | None = None) -> list[Row]:
+    """Make a model of words in every way of compression; write a table of them to ``out/compression.md``.
 
     Raises:
         UserError: the recipe is for something else, or as :func:`cicada.training.compress.compare.compare`.
@@ -122,7 +122,7 @@ def compared(recipe: Recipe, data: Path | None, out: Path, cache: Path | None = 
         )
     from cicada.training.compress import compare
 
-    found = compare.table(compare.compare(recipe, data, cache))
+    rows = compare.compare(recipe, data, cache)
     head = f"# Compression of {recipe.name}, seed {recipe.seed}\n\nAccuracy in percent."
-    write_atomic(out / "compression.md", f"{head}\n\n{found}".encode())
-    return found
+    write_atomic(out / "compression.md", f"{head}\n\n{compare.table(rows)}".encode())
+    return rows

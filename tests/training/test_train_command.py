@@ -151,8 +151,12 @@ def test_the_comparison_is_printed_and_kept(whistles, tmp_path, monkeypatch, cap
     assert cli.main(["train", whistles[0], "--data", whistles[1], "--compare", "--out", str(tmp_path)]) == 0
     shown = capsys.readouterr().out
     assert "| plain | 5 | 4,000 | 3,000 | 120,000 | 90.0 | 85.0 |" in shown
-    kept = (tmp_path / "compression.md").read_text()
-    assert kept.startswith("# Compression of whistles, seed 3\n") and kept.endswith(shown)
+    assert shown.startswith("# Compression of whistles, seed 3\n")
+    assert (tmp_path / "compression.md").read_text() == shown
+    command = ["train", whistles[0], "--data", whistles[1], "--compare", "--out", str(tmp_path), "--json"]
+    assert cli.main(command) == 0
+    (found,) = json.loads(capsys.readouterr().out)
+    assert found["test"] == {"estimate": 0.8, "low": 0.7, "high": 0.9, "n": 8}
 
 
 def minutes(whistles, *options, capsys):
