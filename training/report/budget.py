@@ -101,7 +101,7 @@ def table(made: list[Cost], note: str = "") -> Table:
         [
             cost.board,
             f"{cost.inference_ms:.1f} ms",
-            f"{cost.cpu:.0%}" if cost.cpu < 1 else f"{cost.cpu:.0%}, too slow",
+            f"{cost.cpu:.1%}" if cost.cpu < 1 else f"{cost.cpu:.0%}, too slow",
             f"{cost.average_ma:.1f} mA",
             f"{cost.mwh_per_hour:.0f} mWh",
         ]
