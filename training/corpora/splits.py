@@ -8,6 +8,7 @@ apart). So groups are kept together here: physical bearings, or recordings.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -18,7 +19,7 @@ from cicada.training.corpora.machines import Recording, group
 from cicada.training.evaluation.groups import refuse, refuse_copies
 
 SHARES = {"train": 0.6, "validation": 0.2, "test": 0.2}
-#: Seconds of the pieces that ``by="window"`` deals out.
+#: Seconds of the pieces that ``by="window"`` deals out unless another length is given.
 WINDOW_S = 0.2
 # Groups are dealt in a random order. The first dealing whose shares are nearly those wanted is taken, so that
 # another seed gives another one; after so many groups dealt out, the best so far.
@@ -31,16 +32,18 @@ def assign(
     by: str,
     seed: int,
     shares: Mapping[str, float] | None = None,
+    piece_s: float = WINDOW_S,
 ) -> dict[str, list[Recording]]:
     """Deal recordings out to splits, so that no group is in two of them and every label is in each.
 
     Args:
         recordings: of all labels that matter.
         by: ``bearing`` (nothing of a physical bearing or machine is in two splits) or ``recording``.
-            ``window`` leaks: pieces of :data:`WINDOW_S` of every recording go to all splits. It is there for
-            one figure alone, the warning beside the honest ones.
+            ``window`` leaks: pieces of every recording go to all splits. It is there for one figure alone,
+            the warning beside the honest ones.
         seed: other seeds deal otherwise.
         shares: of the recorded time by split, about; by default :data:`SHARES`.
+        piece_s: seconds of the pieces of ``window``.
 
     Returns:
         Recordings by split, in the order in which they came.
@@ -54,7 +57,7 @@ def assign(
     if not wanted or min(wanted.values()) <= 0:
         raise ValueError("shares must be positive")
     if by == "window":
-        pieces = [piece for one in recordings for piece in _pieces(one)]
+        pieces = [piece for one in recordings for piece in _pieces(one, piece_s)]
         return _deal(pieces, "recording", seed, wanted)
     if by not in ("bearing", "recording"):
         raise ValueError(f"recordings are split by bearing or recording, not by {by}")
@@ -155,8 +158,8 @@ def _piece(recording: Recording, number: int, at: int, length: int) -> Recording
     )
 
 
-def _pieces(recording: Recording) -> list[Recording]:
-    unit = recording.segment or round(WINDOW_S * recording.rate_hz)
+def _pieces(recording: Recording, seconds: float) -> list[Recording]:
+    unit = recording.segment or math.ceil(round(seconds * recording.rate_hz, 6))
     return [
         _piece(recording, at // unit + 1, at, unit) for at in range(0, len(recording.frames) - unit + 1, unit)
     ]

@@ -222,7 +222,9 @@ def _make(
     front, count = recipe.frontend, recipe.corpus.generated
     made = vibrations.generated(front, count, recipe.seed).recordings if count else []
     generated = vibrations.extract([one for one in made if one.label in recipe.labels], front)
-    leaky = splits.assign(chosen, "window", recipe.seed)
+    # Where samples are slow a window is longer than the usual pieces.
+    piece_s = max(splits.WINDOW_S, recipe.frontend.samples / recipe.frontend.rate_hz)
+    leaky = splits.assign(chosen, "window", recipe.seed, piece_s=piece_s)
     tested, judgements, forms = [], [], None
     for number, split in enumerate([*dealt, leaky]):
         last = number == len(dealt)
