@@ -62,8 +62,10 @@ def curves(path: Path, history: Sequence[Mapping[str, float]]) -> None:
         axes[1].legend(loc="lower right")
 
 
-def confusion(path: Path, matrix: np.ndarray, labels: Sequence[str], title: str) -> None:
-    """Confusion matrix: rows what was said, columns what was answered; counts, and shares as shade."""
+def confusion(
+    path: Path, matrix: np.ndarray, labels: Sequence[str], title: str, truth: str = "said"
+) -> None:
+    """Confusion matrix: rows what was there (``truth``), columns what was answered; shares as shade."""
     matrix = np.asarray(matrix)
     share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     side = 2.6 + 0.62 * len(labels)
@@ -83,13 +85,13 @@ def confusion(path: Path, matrix: np.ndarray, labels: Sequence[str], title: str)
         axis.set_xticks(range(len(labels)), labels, rotation=35, ha="right", rotation_mode="anchor")
         axis.set_yticks(range(len(labels)), labels)
         axis.set_xlabel("answered")
-        axis.set_ylabel("said")
+        axis.set_ylabel(truth)
         axis.set_title(title, fontsize=10)
         axis.spines[:].set_visible(False)
         axis.tick_params(length=0)
         bar = drawn.colorbar(image, ax=axis, fraction=0.046, pad=0.04, format="{x:.0%}")
         bar.outline.set_visible(False)
-        bar.set_label("share of what was said")
+        bar.set_label(f"share of what was {truth}")
 
 
 def pareto(

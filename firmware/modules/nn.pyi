@@ -120,8 +120,8 @@ class VibrationFrontEnd:
         """Forget the window that is not complete; fill ``features`` with -128."""
 
     def speed(self, rate_hz: float, rpm: float) -> None:
-        """Let the envelope's bands follow the orders of a shaft from the next window on; rpm 0 is a speed that
-        is not known. Both numbers are rounded to tenths.
+        """Let the envelope's bands follow the orders of a shaft from the next window on; rpm 0 is a speed
+        that is not known. Both numbers are rounded to tenths.
 
         Raises:
             ValueError: there is no envelope, or a number is out of range.

@@ -89,8 +89,8 @@ def test_faults_become_one_line_and_a_code(fault, code, said, monkeypatch, capsy
     def fail(options):
         raise fault
 
-    monkeypatch.setattr(cli, "_train", fail)
-    assert cli.main(["train"]) == code
+    monkeypatch.setattr(cli, "_demo", fail)
+    assert cli.main(["demo"]) == code
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1 and said in lines[0]
 

@@ -321,7 +321,7 @@ def _running(outputs: np.ndarray, span: int) -> NDArray[np.float64]:
 
 
 def _confused(path: Path, matrix: np.ndarray, labels: Sequence[str], title: str) -> Picture:
-    figures.confusion(path, matrix, labels, title)
+    figures.confusion(path, matrix, labels, title, "there")
     return _picture(path, title)
 
 

@@ -49,7 +49,7 @@ def write(
     labels, model = metrics["labels"], metrics["model"]
     figures.curves(folder / "curves.png", history)
     matrix = np.array(metrics["test"]["packed"]["confusion"])
-    figures.confusion(folder / "confusion.png", matrix, labels, "INT8, test pictures")
+    figures.confusion(folder / "confusion.png", matrix, labels, "INT8, test pictures", "there")
     pictures.roc(folder / "roc.png", -outputs[:, 0].astype(np.int64), test.y > 0)
     spent = budget.costs(model["instructions"], _PER_S, budget.instructed_cycles(0))
     note = (
