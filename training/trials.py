@@ -84,11 +84,12 @@ def front(recipe: Recipe, content: Mapping[str, Any]) -> Table:
     """The sizes that no other beats, the most accurate first; from the content of ``search.json``."""
     rows = [row for row in content["trials"] if row["number"] in content["pareto"]]
     trained = sum(row["state"] == "trained" for row in content["trials"])
-    epochs = shortened(recipe).train.epochs
+    epochs, own = shortened(recipe).train.epochs, recipe.train.epochs
+    instead = f" instead of {own}" if epochs < own else ""
     table = Table(
         title=f"{recipe.name}: {len(rows)} of {trained} sizes, which no other beats",
-        caption=f"trained for {epochs} epochs instead of {recipe.train.epochs}; accuracy of the INT8 model on"
-        " validation, mean over the classes",
+        caption=f"trained for {epochs} epochs{instead}; accuracy of the INT8 model on validation, mean over"
+        " the classes",
     )
     per_s = content["cost"] == "macs_per_s"
     stepped = any("step_ms" in row for row in rows)
