@@ -13,7 +13,7 @@ import numpy as np
 from cicada.tools.errors import UserError
 from cicada.tools.paths import FIRMWARE, ROOT
 from cicada.tools.stages import hash_files, key
-from cicada.training import artefacts, backend, evaluate, footprint, images, lesson
+from cicada.training import artefacts, backend, evaluate, footprint, images, lesson, quantise
 from cicada.training.architectures import resolve
 from cicada.training.compress import distil
 from cicada.training.corpora.base import SPLITS
@@ -185,6 +185,23 @@ def run(recipe: ImageRecipe, data: Path | None, out: Path, cache: Path | None = 
     if recipe.prune is None and any(msgspec.to_builtins(recipe.budget).values()):
         _afforded(recipe)
     return published(opened.made(), out, recipe)
+
+
+def validated(
+    recipe: ImageRecipe, data: Path | None, cache: Path | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Train, and ask the INT8 model about the validation's pictures; a search chooses by it.
+
+    Returns:
+        its outputs ``int8[n, labels]`` and the labels ``int64[n]``.
+
+    Raises:
+        UserError: as :func:`run`, but for the budget, which is not looked at.
+    """
+    opened = open_run(recipe, data, cache)
+    pictures = opened.pictures("validation")
+    blob = (opened.quantised / "model.tflite").read_bytes()
+    return quantise.tflite_outputs(blob, pictures.x), pictures.y
 
 
 def tiny(recipe: ImageRecipe) -> ImageRecipe:

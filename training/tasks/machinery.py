@@ -88,6 +88,23 @@ def made(
     Raises:
         UserError: no space, or a model above the budget.
     """
+    folder = stage_of(task(recipe), recipe, corpus, make, cache)
+    for path in sorted(folder.iterdir()):
+        if path.name != "inputs.json":
+            publish(path, out / path.name)
+    metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    artefacts.check_budget(recipe.budget, metrics["model"], f"recipe '{recipe.name}'")
+    return metrics
+
+
+def stage_of(
+    name: str,
+    recipe: MachineRecipe,
+    corpus: Machines,
+    make: Callable[[Path, str], None],
+    cache: Path | None,
+) -> Path:
+    """Folder of a stage that depends on all of a recipe and its recordings; ``make`` as in :func:`made`."""
     inputs = {
         "recipe": digest(recipe),
         "corpus": corpus.fingerprint,
@@ -105,13 +122,7 @@ def made(
             for name in ("cicada", "numpy", "scipy", "scikit-learn", "tensorflow", "keras", "tflite-micro")
         },
     }
-    folder = stage(task(recipe), inputs, lambda work: make(work, key(inputs)), cache)
-    for path in sorted(folder.iterdir()):
-        if path.name != "inputs.json":
-            publish(path, out / path.name)
-    metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-    artefacts.check_budget(recipe.budget, metrics["model"], f"recipe '{recipe.name}'")
-    return metrics
+    return stage(name, inputs, lambda work: make(work, key(inputs)), cache)
 
 
 def onsets(

@@ -155,6 +155,35 @@ def run(recipe: VibrationRecipe, data: Path | None, out: Path, cache: Path | Non
     return machinery.made(recipe, corpus, make, out, cache)
 
 
+def validated(
+    recipe: VibrationRecipe, data: Path | None, cache: Path | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Train the first fold, and ask its INT8 model about its validation; a search chooses by it.
+
+    Args:
+        recipe: what to do.
+        data: folder of recordings; comes before the recipe's.
+        cache: where stages are kept (default ``build/cache``).
+
+    Returns:
+        outputs ``int8[n, labels]`` and the labels ``int64[n]`` of the validation's windows.
+
+    Raises:
+        UserError: as :func:`run`, but for the budget, which is not looked at.
+    """
+    corpus, chosen = _open(recipe, data)
+    split = vibrations.deal(chosen, recipe.corpus.split, recipe.seed, recipe.frontend)[0][0]
+
+    def make(folder: Path, digested: str) -> None:
+        fold = Fold(recipe, split, _generated_examples(recipe), machinery.checkpoint(digested, 0))
+        blob = fold.quantised(fold.train("Training"))
+        outputs = quantise.tflite_outputs(blob, fold.examples["validation"].x)
+        np.savez(folder / "validation.npz", outputs=outputs, y=fold.y("validation"))
+
+    with np.load(machinery.stage_of("validated", recipe, corpus, make, cache) / "validation.npz") as stored:
+        return stored["outputs"], stored["y"]
+
+
 def tiny(recipe: VibrationRecipe) -> VibrationRecipe:
     """The recipe cut down to what runs end to end in seconds; what it learns is of no use."""
     replace = msgspec.structs.replace
@@ -219,9 +248,7 @@ def _make(
     digested: str,
 ) -> None:
     """Train and measure all folds; write the artefacts of the first."""
-    front, count = recipe.frontend, recipe.corpus.generated
-    made = vibrations.generated(front, count, recipe.seed).recordings if count else []
-    generated = vibrations.extract([one for one in made if one.label in recipe.labels], front)
+    generated = _generated_examples(recipe)
     # Where samples are slow a window is longer than the usual pieces.
     piece_s = max(splits.WINDOW_S, recipe.frontend.samples / recipe.frontend.rate_hz)
     leaky = splits.assign(chosen, "window", recipe.seed, piece_s=piece_s)
@@ -293,6 +320,13 @@ def _make(
         },
     )
     report.write_faults(recipe, folder, metrics, first.history, judgements, onsets)
+
+
+def _generated_examples(recipe: VibrationRecipe) -> Examples:
+    """Windows of the physical generator to train on beside the others, or none."""
+    front, count = recipe.frontend, recipe.corpus.generated
+    made = vibrations.generated(front, count, recipe.seed).recordings if count else []
+    return vibrations.extract([one for one in made if one.label in recipe.labels], front)
 
 
 def _recorded(fold: Fold, forms: Forms) -> list[tuple[np.ndarray, float]]:
