@@ -62,9 +62,7 @@ def curves(path: Path, history: Sequence[Mapping[str, float]]) -> None:
         axes[1].legend(loc="lower right")
 
 
-def confusion(
-    path: Path, matrix: np.ndarray, labels: Sequence[str], title: str, truth: str = "said"
-) -> None:
+def confusion(path: Path, matrix: np.ndarray, labels: Sequence[str], title: str, truth: str = "said") -> None:
     """Confusion matrix: rows what was there (``truth``), columns what was answered; shares as shade."""
     matrix = np.asarray(matrix)
     share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
