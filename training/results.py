@@ -16,11 +16,18 @@ from cicada.tools.stages import write_atomic
 from cicada.training import recipe as recipes
 from cicada.training.commands import task_of
 from cicada.training.evaluation.intervals import over_seeds
+from cicada.training.evaluation.strangers import hear
 
 DOCUMENT = ROOT / "docs" / "results.md"
 _BEGIN, _END = "<!-- targets: begin -->", "<!-- targets: end -->"
 #: Folders of a collection of recordings, by what a recipe's corpus is.
 FOLDERS = {"folder": "speech_commands", "cwru": "bearings_cwru", "adi": "bearings_adi", "fan": "fan_esp32"}
+
+
+#: Recipes with other words, trained on synthesis alone and tried on real people who say them.
+VARIANTS = {f"wake_{word}": ("wake_word", word) for word in ("yes", "marvin")}
+_NOISE = "esc10"
+_HOURS = 4.0  # of real sound: no false accept in them still allows 0.9 an hour (95 %)
 
 
 @dataclass(frozen=True)
@@ -63,8 +70,13 @@ def _apart(one: str, other: str) -> Callable[[dict[str, Any]], float]:
     return lambda metrics: abs(metrics["test"][one]["accuracy"] - metrics["test"][other]["accuracy"])
 
 
-def _heard(name: str) -> Callable[[dict[str, Any]], float]:
-    return lambda metrics: metrics["listening"]["test"][name]
+def _accepts(metrics: dict[str, Any]) -> float:
+    return metrics["strangers"]["false_accepts_per_hour"]
+
+
+def _missed_strangers(metrics: dict[str, Any]) -> float:
+    found = metrics["strangers"]
+    return found["missed"] / found["wanted"]
 
 
 def _missed(metrics: dict[str, Any]) -> float:
@@ -88,15 +100,12 @@ TARGETS = (
     _count("kws12", "macs_per_s", 6e6, " MACs/s"),
     Target("yes_no", "accuracy, four classes", _accuracy("packed"), least=0.96),
     Target("yes_no", "INT8 and float apart", _apart("packed", "float"), most=0.005),
-    Target(
-        "wake_word",
-        "false accepts an hour",
-        _heard("false_accepts_per_hour"),
-        most=1.0,
-        scale=1,
-        unit="",
-    ),
+    Target("wake_word", "false accepts an hour, real sound", _accepts, most=1.0, scale=1, unit=""),
     Target("wake_word", "misses, synthetic voices held out", _missed, most=0.15),
+    Target("wake_yes", "misses, real people", _missed_strangers),
+    Target("wake_yes", "false accepts an hour, real sound", _accepts, scale=1, unit=""),
+    Target("wake_marvin", "misses, real people", _missed_strangers),
+    Target("wake_marvin", "false accepts an hour, real sound", _accepts, scale=1, unit=""),
     Target(
         "bearing_faults",
         "macro F1, bearing-wise",
@@ -135,7 +144,10 @@ def results(folder: Path, seeds: int, only: Sequence[str], write: bool, tiny: bo
     chosen = [name for name in names if not only or name in only]
     # All folders are looked for before hours of work begin.
     places = {name: _place(name, folder) for name in chosen}
-    found = {name: [_one(name, seed, places[name], tiny) for seed in range(1, seeds + 1)] for name in chosen}
+    found = {
+        name: [_one(name, seed, folder, places[name], tiny) for seed in range(1, seeds + 1)]
+        for name in chosen
+    }
     table = _table(found)
     print(table)
     if write:
@@ -143,19 +155,29 @@ def results(folder: Path, seeds: int, only: Sequence[str], write: bool, tiny: bo
     return 0
 
 
+def _recipe(name: str) -> recipes.Recipe:
+    """A shipped recipe, or a variant of one."""
+    shipped, word = VARIANTS.get(name, (name, None))
+    recipe = recipes.load(recipes.find(shipped))
+    if word is None:
+        return recipe
+    corpus = msgspec.structs.replace(recipe.corpus, words=(word,), said={})
+    return msgspec.structs.replace(recipe, name=name, corpus=corpus)
+
+
 def _place(name: str, folder: Path) -> Path | None:
-    corpus = recipes.load(recipes.find(name)).corpus
-    if corpus.kind not in FOLDERS:
-        return None
-    place = folder / FOLDERS[corpus.kind]
-    if not place.is_dir():
-        raise UserError(f"there is no folder {place}, which recipe '{name}' needs: see docs/data.md")
-    return place
+    """What a recipe is trained on; synthesis is only tried on recordings."""
+    kind = _recipe(name).corpus.kind
+    needed = [FOLDERS[kind]] if kind in FOLDERS else [FOLDERS["folder"], _NOISE]
+    for place in (folder / one for one in needed):
+        if not place.is_dir():
+            raise UserError(f"there is no folder {place}, which recipe '{name}' needs: see docs/data.md")
+    return folder / needed[0] if kind in FOLDERS else None
 
 
-def _one(name: str, seed: int, place: Path | None, tiny: bool) -> dict[str, Any]:
+def _one(name: str, seed: int, folder: Path, place: Path | None, tiny: bool) -> dict[str, Any]:
     """Metrics of one run, and the minutes that its stages took when they were made."""
-    recipe = msgspec.structs.replace(recipes.load(recipes.find(name)), seed=seed)
+    recipe = msgspec.structs.replace(_recipe(name), seed=seed)
     task = task_of(recipe)
     if tiny:
         recipe = task.tiny(recipe)
@@ -163,7 +185,12 @@ def _one(name: str, seed: int, place: Path | None, tiny: bool) -> dict[str, Any]
     print(f"{name}, seed {seed}", flush=True)
     with stages.watched() as used:
         metrics = task.run(recipe, place, out)
-    return {**metrics, "minutes": stages.seconds(used) / 60}
+    metrics = {**metrics, "minutes": stages.seconds(used) / 60}
+    if place is None:
+        blob = (out / f"{recipe.name}.cmod").read_bytes()
+        hours = 0.01 if tiny else _HOURS
+        metrics["strangers"] = hear(blob, folder / FOLDERS["folder"], [folder / _NOISE], hours, seed)
+    return metrics
 
 
 def _table(found: dict[str, list[dict[str, Any]]]) -> str:
