@@ -10,12 +10,12 @@ import pytest
 from cicada.tools.errors import UserError
 from cicada.tools.paths import FIRMWARE
 from cicada.tools.tflm import Interpreter
-from cicada.training import backend, quantise
+from cicada.training import backend, lesson, quantise
+from cicada.training.architectures import small_cnn
 from cicada.training.flatbuffer import describe
-from cicada.training.model import build
 from cicada.training.pack.errors import PackError
 from cicada.training.pack.graph import Operator
-from cicada.training.windows import CHANNELS, FRAMES
+from cicada.training.windows import CHANNELS, FRAMES, SECOND
 
 CLASSES = 4
 
@@ -23,9 +23,7 @@ CLASSES = 4
 @pytest.fixture(scope="module")
 def made():
     """An untrained model with random batch statistics, its .tflite, and windows."""
-    tf = backend.tensorflow()
-    tf.keras.utils.set_random_seed(3)
-    model, _ = build(CLASSES, 7)
+    model = lesson.build(small_cnn, small_cnn.Options(), SECOND, CLASSES, 7, 3).model
     rng = np.random.default_rng(3)
     model.set_weights([w + rng.uniform(0, 0.1, w.shape) for w in model.get_weights()])
     # Nowhere near the ends of the int8 range: the scale must be right all the same.
