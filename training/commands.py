@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import importlib.util
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -76,6 +77,7 @@ def _shipped() -> list[str]:
 
 def train(options: argparse.Namespace) -> int:
     """Do what the command line says."""
+    _check_packages()
     recipe = chosen(options)
     task = task_of(recipe)
     if options.tiny:
@@ -139,7 +141,17 @@ def _compare(options: argparse.Namespace, recipe: Recipe, out: Path) -> None:
         print((out / "compression.md").read_text(encoding="utf-8"), end="")
 
 
+def _check_packages() -> None:
+    """Say in one line that training is not installed; those who only flash boards do not have it."""
+    for name in ("msgspec", "numpy", "scipy", "sklearn", "jinja2", "matplotlib", "tensorflow"):
+        if importlib.util.find_spec(name) is None:
+            raise UserError(
+                f"the package {name} is missing: install what training needs with pip install -e '.[train]'"
+            )
+
+
 def _results(options: argparse.Namespace) -> int:
+    _check_packages()
     from cicada.training.results import results
 
     only = [name for name in options.only.split(",") if name]

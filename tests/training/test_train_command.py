@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 
 import numpy as np
@@ -183,3 +184,10 @@ def test_help_fits_a_screen(capsys, monkeypatch):
         cli.main(["train", "--help"])
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) <= 24 and max(map(len, lines)) <= 80
+
+
+def test_a_machine_without_the_packages_is_told_so(capsys, monkeypatch):
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "scipy" else found(name))
+    assert cli.main(["train", "kws12"]) == 2
+    assert "the package scipy is missing: install what training needs" in capsys.readouterr().err
