@@ -6,6 +6,8 @@ import soundfile
 from cicada.tools import audio
 from cicada.training import features
 from cicada.training.corpora import open_corpus
+from cicada.training.recipe import Augment
+from cicada.training.windows import SECOND
 from support.chirps import RATE, make
 
 
@@ -21,7 +23,7 @@ def test_stereo_at_another_rate_is_said_once_each(tmp_path, monkeypatch):
     audio.forget_notes()
     corpus = open_corpus(folder, ["up", "down"])
     (tmp_path / "out").mkdir()
-    features.extract(corpus, features.Amounts(1, 1, 4), 1, tmp_path / "out")
+    features.extract(corpus, Augment(words=1, unknown=1, silences=4), SECOND, 1, tmp_path / "out")
     assert sorted(line.split(" ", 2)[2] for line in said) == [
         "has 2 channels; such recordings are mixed down to mono",
         f"is sampled at {2 * RATE} Hz; such recordings are resampled to {RATE} Hz",

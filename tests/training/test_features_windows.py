@@ -168,7 +168,7 @@ def test_the_same_seed_gives_the_same_features_and_another_does_not(corpus, extr
     for seed, same in ((1, True), (2, False)):
         folder = tmp_path / str(seed)
         folder.mkdir()
-        features.extract(corpus, features.Amounts(2, 1, 30), seed, folder)
+        features.extract(corpus, Augment(words=2, unknown=1, silences=30), SECOND, seed, folder)
         assert np.array_equal(features.load_strips(folder).x, features.load_strips(extracted).x) == same
         # Evaluation does not depend on chance.
         assert np.array_equal(
