@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from cicada.tools.errors import from_os_error
+from cicada.tools.errors import UserError, from_os_error
 from cicada.tools.paths import CACHE
 
 #: What a finished stage says about itself: its inputs, and how long it took.
@@ -97,8 +97,16 @@ def watched() -> Iterator[list[Path]]:
 
 
 def seconds(folders: Iterable[Path]) -> float:
-    """How long it took to make these stages, each counted once; on whatever machine that was."""
-    return sum(json.loads((one / ABOUT).read_text())["seconds"] for one in set(folders))
+    """How long it took to make these stages, each counted once; on whatever machine that was.
+
+    Raises:
+        UserError: one was made by a Cicada that did not note it.
+    """
+    found = {one: json.loads((one / ABOUT).read_text()).get("seconds") for one in set(folders)}
+    for one, took in found.items():
+        if took is None:
+            raise UserError(f"{one} was made by an older Cicada and does not say how long it took: remove it")
+    return sum(found.values())
 
 
 def _sweep(parent: Path) -> None:

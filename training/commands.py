@@ -56,7 +56,14 @@ def add_parser(commands: Any) -> None:
         metavar="N",
         help="try N sizes of the model, trained for a quarter of the epochs",
     )
-    instead.add_argument("--compare", action="store_true", help="what each way of compression buys (words)")
+    instead.add_argument(
+        "--compare",
+        nargs="?",
+        const="compression",
+        choices=["compression", "augmentation"],
+        metavar="WHAT",
+        help="what each way of compression (or augmentation) buys; for words",
+    )
     parser.add_argument("--tiny", action="store_true", help="cut down to seconds, to see that it works")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     parser.set_defaults(run=train)
@@ -92,7 +99,10 @@ def train(options: argparse.Namespace) -> int:
     if options.compare:
         _compare(options, recipe, out)
         return 0
+    from cicada.training import trials
+
     metrics = task.run(recipe, options.data, out)
+    trials.into_report(recipe, out)
     if options.json:
         print(json.dumps(metrics, indent=1, sort_keys=True))
     else:
@@ -134,11 +144,11 @@ def _search(options: argparse.Namespace, recipe: Recipe, out: Path) -> None:
 def _compare(options: argparse.Namespace, recipe: Recipe, out: Path) -> None:
     from cicada.training import trials
 
-    rows = trials.compared(recipe, options.data, out)
+    rows = trials.compared(options.compare, recipe, options.data, out)
     if options.json:
         print(json.dumps([asdict(row) for row in rows], indent=1))
     else:
-        print((out / "compression.md").read_text(encoding="utf-8"), end="")
+        print((out / f"{options.compare}.md").read_text(encoding="utf-8"), end="")
 
 
 def _check_packages() -> None:

@@ -8,6 +8,7 @@ for many thresholds at once.
 from __future__ import annotations
 
 import importlib.util
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -220,18 +221,29 @@ def pick(
 ) -> tuple[Decision, Score]:
     """The best of what :func:`sweep` tried on validation streams.
 
-    With ``accepts_per_hour`` it is the one with fewest misses among those with no more false accepts an hour;
-    where there is none, the one with fewest false accepts. Without it the cheapest (:meth:`Score.cost`).
-    Among equals the stricter ones win, first the higher threshold, then the longer window: there is more
-    silence in the world than in a validation stream.
+    With ``accepts_per_hour`` only those with no more false accepts an hour are fair; where none is, the one
+    with fewest wins. Of the fair ones validation cannot tell those apart that miss hardly more than the best
+    one, by no more than one standard error of its share (the rule of L. Breiman et al., "Classification and
+    Regression Trees", 1984, 3.4.3): of these the one with fewest false accepts wins. Without
+    ``accepts_per_hour`` it is the cheapest (:meth:`Score.cost`). Among equals the stricter ones win, first
+    the higher threshold, then the longer window: there is more silence in the world than in a validation
+    stream.
     """
     fair = [pair for pair in tried if pair[0].threshold >= LEAST]
     if accepts_per_hour is None:
         return min(fair, key=lambda pair: (pair[1].cost(), *_strictest(pair[0])))
     within = [pair for pair in fair if pair[1].false_accepts_per_hour <= accepts_per_hour]
     if within:
-        return min(within, key=lambda pair: (pair[1].missed, *_strictest(pair[0])))
+        enough = _tolerable(min((score for _, score in within), key=lambda score: score.missed))
+        good = (pair for pair in within if pair[1].missed <= enough)
+        return min(good, key=lambda pair: (pair[1].false_accepts, *_strictest(pair[0])))
     return min(fair, key=lambda pair: (pair[1].false_accepts, pair[1].missed, *_strictest(pair[0])))
+
+
+def _tolerable(best: Score) -> float:
+    """Misses that cannot be told from those of the best settings; none missed counts as half a word."""
+    share = max(best.missed, 0.5) / max(best.wanted, 1)
+    return best.missed + math.sqrt(best.wanted * share * (1 - share))
 
 
 def _strictest(decision: Decision) -> tuple[float, int]:

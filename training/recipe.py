@@ -165,6 +165,8 @@ class Speech(Section, kw_only=True):
         noise: folders of more background noise, split by file.
         clips: of each wanted word by each voice in training (``synthesis`` only).
         others: number of other words that each voice says (``synthesis`` only).
+        noise_s: seconds of each made background in training; validation and test have a third of it each
+            (``synthesis`` only).
     """
 
     kind: Literal["folder", "synthesis"]
@@ -176,6 +178,7 @@ class Speech(Section, kw_only=True):
     noise: tuple[str, ...] = ()
     clips: Count = 3
     others: Count = 30
+    noise_s: Annotated[int, Meta(ge=3)] = 30
 
 
 class AudioFrontEnd(Section, kw_only=True):

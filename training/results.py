@@ -84,6 +84,18 @@ def _missed(metrics: dict[str, Any]) -> float:
     return test["missed"] / test["wanted"]
 
 
+def _faults(metrics: dict[str, Any]) -> float:
+    return metrics["test"]["macro_f1"]
+
+
+def _judged(metrics: dict[str, Any]) -> float:
+    return metrics["test"]["spans"]["4"]
+
+
+def _leaky(metrics: dict[str, Any]) -> float:
+    return metrics["test"]["leaky"]
+
+
 def _model(name: str) -> Callable[[dict[str, Any]], float]:
     return lambda metrics: metrics["model"][name]
 
@@ -106,14 +118,9 @@ TARGETS = (
     Target("wake_yes", "false accepts an hour, real sound", _accepts, scale=1, unit=""),
     Target("wake_marvin", "misses, real people", _missed_strangers),
     Target("wake_marvin", "false accepts an hour, real sound", _accepts, scale=1, unit=""),
-    Target(
-        "bearing_faults",
-        "macro F1, bearing-wise",
-        lambda m: m["test"]["macro_f1"],
-        least=0.95,
-        scale=1,
-        unit="",
-    ),
+    Target("bearing_faults", "macro F1 of windows", _faults, least=0.95, scale=1, unit=""),
+    Target("bearing_faults", "macro F1 as the node judges, 4 windows", _judged, least=0.95, scale=1, unit=""),
+    Target("bearing_faults", "the leaky split, windows: a warning", _leaky, scale=1, unit=""),
     _count("bearing_faults", "bytes", 20480, " bytes"),
     Target("fan_anomaly", "AUROC", lambda m: m["test"]["auroc"], least=0.98, scale=1, unit=""),
     _count("fan_anomaly", "bytes", 20480, " bytes"),

@@ -109,3 +109,10 @@ def test_who_watches_learns_what_was_used_and_how_long_it_took_to_make(tmp_path)
     stages.stage("c", {"n": 3}, make, tmp_path)
     assert used == [found, made]
     assert 0.1 <= stages.seconds([*used, found]) < 5
+
+
+def test_a_stage_that_does_not_say_how_long_it_took_is_one_line(tmp_path):
+    made = stages.stage("old", {}, lambda folder: None, tmp_path)
+    (made / stages.ABOUT).write_text("{}")
+    with pytest.raises(UserError, match=r"old-\w+ was made by an older Cicada .*: remove it"):
+        stages.seconds([made])

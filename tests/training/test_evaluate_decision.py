@@ -224,22 +224,35 @@ def test_latency_is_the_median_and_what_one_in_twenty_exceeds():
     assert found.latency_ms == pytest.approx(100) and found.latency_p95_ms == pytest.approx(190)
 
 
-def tried(*figures: tuple[float, int, int]) -> list[tuple[Decision, Score]]:
-    """Settings with their threshold, misses of 10 words and false accepts in half an hour."""
+def tried(*figures: tuple[float, int, int], window: int = 2) -> list[tuple[Decision, Score]]:
+    """Settings with their threshold, misses of 100 words and false accepts in half an hour."""
     return [
-        (Decision(5, 2, threshold, 1000), Score(10, 10 - missed, missed, false, 2 * false, None, None, 0.5))
+        (
+            Decision(5, window, threshold, 1000),
+            Score(100, 100 - missed, missed, false, 2 * false, None, None, 0.5),
+        )
         for threshold, missed, false in figures
     ]
 
 
 def test_the_limit_of_false_accepts_an_hour_comes_before_the_misses():
-    choices = tried((0.4, 0, 0), (0.5, 1, 4), (0.6, 3, 1), (0.7, 3, 1), (0.8, 5, 0))
+    choices = tried((0.4, 0, 0), (0.5, 10, 4), (0.6, 30, 1), (0.7, 30, 1), (0.8, 50, 0))
     assert decision.pick(choices, 8)[0].threshold == 0.5
     # Of equals the higher threshold; 0.4 is below what a device should be given.
     assert decision.pick(choices, 2)[0].threshold == 0.7
     assert decision.pick(choices, 0)[0].threshold == 0.8
     # Without a limit a false accept costs two misses.
-    assert decision.pick(choices)[0].threshold == 0.8
+    assert decision.pick(tried((0.5, 10, 4), (0.6, 12, 1), (0.7, 15, 0)))[0].threshold == 0.6
+
+
+def test_what_validation_cannot_tell_apart_is_decided_by_false_accepts_and_then_strictness():
+    # A standard error of 10 misses of 100 words is 3 words.
+    assert decision.pick(tried((0.5, 10, 1), (0.6, 13, 0), (0.7, 14, 0)), 2)[0].threshold == 0.6
+    assert decision.pick(tried((0.5, 10, 1), (0.6, 12, 1), (0.7, 14, 0)), 2)[0].threshold == 0.6
+    # None missed is taken for half a word: an error of 0.7.
+    assert decision.pick(tried((0.5, 0, 0), (0.6, 1, 0)), 2)[0].threshold == 0.5
+    longer = tried((0.6, 13, 0), window=4)
+    assert decision.pick([*tried((0.5, 10, 1), (0.6, 13, 0)), *longer], 2)[0].window == 4
 
 
 def test_where_no_setting_keeps_the_limit_the_fewest_false_accepts_win():

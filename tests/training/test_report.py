@@ -296,5 +296,20 @@ def test_a_board_that_cannot_keep_up_is_said_to_be_too_slow():
     assert all("too slow" in row[2] for row in budget.table(made).rows)
 
 
+def test_a_page_can_be_extended_by_a_section():
+    made = page.render(page.Page("title", "about", {}, [page.Section("one", EVIL)]))
+    table = page.Table(["way", "bytes"], [[EVIL, "1"]])
+    longer = page.extended(made, page.Section("two", tables=[table])).decode()
+    assert longer.startswith(made.decode().split("</body>")[0]) and longer.count("</body>") == 1
+    assert "<h2>two</h2>" in longer and EVIL not in longer
+    with pytest.raises(ValueError, match="not a page"):
+        page.extended(b"{}", page.Section("two"))
+
+
+def test_a_table_is_markdown_too():
+    table = page.Table(["way", "bytes"], [["plain", "1"], ["pruned", "2"]])
+    assert table.markdown() == "| way | bytes |\n| --- | --: |\n| plain | 1 |\n| pruned | 2 |\n"
+
+
 def test_an_empty_page_is_a_page():
     assert b"<h1>a &amp; b</h1>" in page.render(page.Page("a & b", "", {}))

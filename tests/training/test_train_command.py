@@ -5,14 +5,17 @@ from __future__ import annotations
 import importlib.util
 import json
 
+import msgspec
 import numpy as np
 import pytest
 
 from cicada.tools import cli, stages
+from cicada.tools.errors import UserError
 from cicada.training import fit as fitting
 from cicada.training import recipe, trials
 from cicada.training.compress import compare
 from cicada.training.evaluation.intervals import Interval
+from cicada.training.report import page
 from cicada.training.tasks import making
 from support import chirps
 
@@ -152,12 +155,35 @@ def test_the_comparison_is_printed_and_kept(whistles, tmp_path, monkeypatch, cap
     assert cli.main(["train", whistles[0], "--data", whistles[1], "--compare", "--out", str(tmp_path)]) == 0
     shown = capsys.readouterr().out
     assert "| plain | 5 | 4,000 | 3,000 | 120,000 | 90.0 | 85.0 |" in shown
-    assert shown.startswith("# Compression of whistles, seed 3\n")
+    assert shown.startswith("# What compression buys: whistles, seed 3\n")
     assert (tmp_path / "compression.md").read_text() == shown
+    kept = json.loads((tmp_path / "compression.json").read_text())
+    assert kept["rows"][0][:3] == ["plain", "5", "4,000"]
     command = ["train", whistles[0], "--data", whistles[1], "--compare", "--out", str(tmp_path), "--json"]
     assert cli.main(command) == 0
     (found,) = json.loads(capsys.readouterr().out)
     assert found["test"] == {"estimate": 0.8, "low": 0.7, "high": 0.9, "n": 8}
+
+
+def test_a_comparison_goes_into_the_report_of_its_recipe_alone(whistles, tmp_path):
+    mine = recipe.load(recipe.find(whistles[0]))
+    kept = {
+        "recipe": recipe.digest(mine),
+        "columns": ["examples", "as recorded"],
+        "rows": [["without noise", "1"]],
+    }
+    (tmp_path / "augmentation.json").write_text(json.dumps(kept))
+    made = page.render(page.Page("whistles", "", {}))
+    for other, found in ((msgspec.structs.replace(mine, seed=4), False), (mine, True)):
+        (tmp_path / "report.html").write_bytes(made)
+        trials.into_report(other, tmp_path)
+        assert ("without noise" in (tmp_path / "report.html").read_text()) is found
+
+
+def test_a_comparison_that_is_broken_is_one_line(whistles, tmp_path):
+    (tmp_path / "compression.json").write_text("{")
+    with pytest.raises(UserError, match=r"compression.json cannot be read .*: remove it"):
+        trials.into_report(recipe.load(recipe.find(whistles[0])), tmp_path)
 
 
 def minutes(whistles, *options, capsys):

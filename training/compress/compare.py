@@ -19,6 +19,7 @@ from cicada.training import lesson, quantise
 from cicada.training.compress.graph import Graph, Step
 from cicada.training.evaluation.intervals import Interval, bootstrap, people
 from cicada.training.recipe import KeywordRecipe, Prune
+from cicada.training.report.page import Table
 from cicada.training.tasks import keyword
 
 if TYPE_CHECKING:
@@ -165,17 +166,31 @@ def _measure(what: str, run: keyword.Run, first: np.ndarray) -> Row:
     )
 
 
-def table(rows: Iterable[Row]) -> str:
-    """The rows as a table in Markdown: accuracies in percent, with 95 % intervals over speakers."""
-    lines = [
-        "| model | epochs | `.tflite` | packed | MACs | float, test | INT8, validation | INT8, test | gain |",
-        "|---|--:|--:|--:|--:|--:|--:|--:|--:|",
-    ]
-    for row in rows:
-        sizes = f"{row.epochs} | {row.tflite:,} | {row.packed:,} | {row.macs:,}"
-        sure = f"{100 * row.floating:.1f} | {100 * row.validation:.1f} | {row.test.text(100)}"
-        lines.append(f"| {row.what} | {sizes} | {sure} | {row.gain.text(100)} |")
-    return "\n".join(lines) + "\n"
+def table(rows: Iterable[Row]) -> Table:
+    """The rows as a table: accuracies in percent, with 95 % intervals over speakers."""
+    columns = (
+        "model",
+        "epochs",
+        ".tflite",
+        "packed",
+        "MACs",
+        "float, test",
+        "INT8, validation",
+        "INT8, test",
+    )
+    return Table(
+        [*columns, "gain"],
+        [
+            [
+                row.what,
+                *(f"{count:,}" for count in (row.epochs, row.tflite, row.packed, row.macs)),
+                *(f"{100 * share:.1f}" for share in (row.floating, row.validation)),
+                row.test.text(100),
+                row.gain.text(100),
+            ]
+            for row in rows
+        ],
+    )
 
 
 def _right(run: keyword.Run) -> np.ndarray:

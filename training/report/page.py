@@ -22,6 +22,11 @@ class Table:
     title: str = ""
     note: str = ""
 
+    def markdown(self) -> str:
+        """It as Markdown, without title and note."""
+        lines = [self.columns, ["---", *("--:" for _ in self.columns[1:])], *self.rows]
+        return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -96,11 +101,24 @@ class Page:
 
 def render(page: Page) -> bytes:
     """The page as HTML; texts are escaped."""
+    return _filled("page.html", page=page)
+
+
+def extended(page: bytes, section: Section) -> bytes:
+    """A page of :func:`render` with one more section at its end."""
+    end = b"</body>"
+    before, found, after = page.rpartition(end)
+    if not found:
+        raise ValueError("not a page that render() made")
+    return before + _filled("section.html", section=section) + end + after
+
+
+def _filled(template: str, **values: object) -> bytes:
     from jinja2 import Environment, PackageLoader
 
     loader = PackageLoader("cicada.training.report", "")
     environment = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    return environment.get_template("page.html").render(page=page).encode()
+    return environment.get_template(template).render(**values).encode()
 
 
 def wav(pcm: np.ndarray) -> bytes:

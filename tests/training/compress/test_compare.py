@@ -63,7 +63,7 @@ def test_models_that_are_compared_are_of_equal_size(rows):
 
 
 def test_table_has_a_line_for_each_with_the_gain_over_the_plain_model(rows):
-    lines = compare.table(rows).splitlines()
+    lines = compare.table(rows).markdown().splitlines()
     assert len(lines) == 2 + len(rows) == 5
     assert all(line.count("|") == lines[0].count("|") for line in lines)
     assert rows[0].gain.estimate == 0
