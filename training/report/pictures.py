@@ -30,9 +30,10 @@ def trade(path: Path, heard: dict[str, Any]) -> None:
             chosen = heard[split]
             if chosen["wanted"]:
                 at = chosen["false_accepts_per_hour"], chosen["missed"] / chosen["wanted"]
-                axis.plot(*at, "o", color=colour, label=f"chosen, on {split}")
+                axis.plot(*at, "o", color=colour, label=f"chosen setting, {split}")
         axis.set_xscale("symlog", linthresh=1)
         axis.set_xlim(left=0)
+        axis.xaxis.set_major_formatter("{x:g}")
         axis.set_ylim(0, 1)
         axis.yaxis.set_major_formatter("{x:.0%}")
         axis.set_xlabel("false accepts an hour")
