@@ -21,6 +21,7 @@ def metrics(accuracy: float, packed: int = 60000, minutes: float = 12.0) -> dict
         "test": {name: {"accuracy": value} for name, value in forms.items()},
         "model": {"bytes": packed, "macs_per_s": 5.8e6},
         "minutes": minutes,
+        "features_rate": 500.0,
     }
 
 
