@@ -98,3 +98,21 @@ def test_a_model_listens_to_strangers(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="empty has no noise"):
         strangers.hear(blob, speech, [tmp_path / "empty"], 0.01, 1)
+
+
+def test_what_strangers_said_is_kept_until_the_model_or_the_recordings_change(tmp_path, monkeypatch):
+    heard = []
+
+    def hear(blob, speech, noises, hours, seed):
+        heard.append((blob, hours, seed))
+        return {"false_accepts": len(heard)}
+
+    monkeypatch.setattr(results, "hear", hear)
+    monkeypatch.setattr(results.stages, "CACHE", tmp_path / "cache")
+    for name in ("speech_commands", "esc10"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.wav").write_bytes(b"1")
+    found = [results._strangers(blob, tmp_path, 4.0, 1)["false_accepts"] for blob in (b"x", b"x", b"y")]
+    (tmp_path / "esc10" / "a.wav").write_bytes(b"2")
+    found.append(results._strangers(b"y", tmp_path, 4.0, 1)["false_accepts"])
+    assert found == [1, 1, 2, 3] and len(heard) == 3
