@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -105,6 +106,29 @@ def _leaky(metrics: dict[str, Any]) -> float:
     return metrics["test"]["leaky"]
 
 
+def _onsets(metrics: dict[str, Any]) -> dict[str, Any]:
+    delay = metrics["test"]["delay"]
+    return delay.get("recorded", delay)
+
+
+def _reported(metrics: dict[str, Any]) -> float:
+    found = _onsets(metrics)
+    return found["found"] / found["streams"]
+
+
+def _delay(metrics: dict[str, Any]) -> float:
+    found = _onsets(metrics)["median_s"]
+    return math.inf if found is None else found
+
+
+def _onset(recipe: str) -> tuple[Target, Target]:
+    """Figures on recordings in which a fault begins, by the node's own decision."""
+    return (
+        Target(recipe, "onsets of faults that are reported", _reported),
+        Target(recipe, "delay after the onset, median", _delay, scale=1, unit=" s"),
+    )
+
+
 def _model(name: str) -> Callable[[dict[str, Any]], float]:
     return lambda metrics: metrics["model"][name]
 
@@ -139,10 +163,13 @@ TARGETS = (
     Target("bearing_faults", "macro F1 as the node judges, 4 windows", _judged, least=0.95, scale=1, unit=""),
     Target("bearing_faults", "the leaky split, windows: a warning", _leaky, scale=1, unit=""),
     _count("bearing_faults", "bytes", 20480, " bytes"),
+    *_onset("bearing_faults"),
     Target("fan_anomaly", "AUROC", lambda m: m["test"]["auroc"], least=0.98, scale=1, unit=""),
     _count("fan_anomaly", "bytes", 20480, " bytes"),
+    *_onset("fan_anomaly"),
     Target("machine_anomaly", "AUROC", lambda m: m["test"]["auroc"], scale=1, unit=""),
     _count("machine_anomaly", "bytes", 20480, " bytes"),
+    *_onset("machine_anomaly"),
 )
 
 
@@ -282,6 +309,8 @@ def _table(found: dict[str, list[dict[str, Any]]]) -> str:
 def _row(target: Target, values: list[float]) -> str:
     scale = target.scale
     digits = 0 if abs(values[0] * scale) >= 1000 else (1 if scale == 100 else 3)
+    if not all(map(math.isfinite, values)):
+        return f"| {target.recipe} | {target.what} | | none found | | | |"
     interval = over_seeds(values)
 
     def text(value: float) -> str:

@@ -54,6 +54,19 @@ def test_one_seed_has_no_interval():
     assert all(row[4] == "" for row in rows({"kws12": [metrics(0.92)]}))
 
 
+def test_onsets_that_nobody_reported_have_no_delay():
+    delay = {"streams": 4, "found": 0, "early": 1, "median_s": None}
+    test = {"auroc": 0.9, "delay": delay}
+    metrics = {"test": test, "model": {"bytes": 100}, "minutes": 1.0}
+    cells = {row[1]: row for row in rows({"fan_anomaly": [metrics]})}
+    assert cells["onsets of faults that are reported"][3] == "0.0 %"
+    assert cells["delay after the onset, median"][3] == "none found"
+    test["delay"] = {"recorded": {**delay, "found": 3, "median_s": 2.5}}
+    cells = {row[1]: row for row in rows({"fan_anomaly": [metrics]})}
+    assert cells["onsets of faults that are reported"][3] == "75.0 %"
+    assert cells["delay after the onset, median"][3] == "2.500 s"
+
+
 def test_every_target_is_of_a_recipe_that_is_there():
     for target in results.TARGETS:
         assert results._recipe(target.recipe).name == target.recipe
